@@ -1,0 +1,99 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .treatAllWarnings(as: .error),
+]
+
+/// The pure targets are the hot path: without cross-module optimisation each sequence-number
+/// comparison would be a call.
+let package = Package(
+  name: "holdfast",
+  products: [
+    .library(name: "Holdfast", targets: ["Holdfast"]),
+    .executable(name: "holdfastd", targets: ["holdfastd"]),
+    .executable(name: "holdfastctl", targets: ["holdfastctl"]),
+    .executable(name: "holdfast-file-server", targets: ["holdfast-file-server"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+  ],
+  targets: [
+    // C: constants, ioctls and structs that Swift cannot import, and the two system libraries.
+    .target(name: "CLinux"),
+    .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+    .systemLibrary(
+      name: "CNetlink", pkgConfig: "libnl-route-3.0",
+      providers: [.apt(["libnl-3-dev", "libnl-route-3-dev"])]),
+
+    // Pure: no IO, no clock, no logging (Tests/HouseTests keeps it so).
+    .target(name: "TCPModel", swiftSettings: strict),
+    .target(name: "Replication", dependencies: ["TCPModel"], swiftSettings: strict),
+    .target(name: "Pairing", swiftSettings: strict),
+
+    // The kernel.
+    .target(
+      name: "LinuxNetwork",
+      dependencies: [
+        "CLinux", "CNetlink", "TCPModel", .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: strict),
+
+    // The control socket, the library for applications, the daemon.
+    .target(name: "ControlAPI", dependencies: ["LinuxNetwork"], swiftSettings: strict),
+    .target(name: "Holdfast", dependencies: ["ControlAPI", "LinuxNetwork"], swiftSettings: strict),
+    .target(
+      name: "HoldfastDaemon",
+      dependencies: [
+        "CLinux", "CSystemd", "TCPModel", "Replication", "Pairing", "LinuxNetwork", "ControlAPI",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "TOMLKit", package: "TOMLKit"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: strict),
+
+    // Thin mains.
+    .executableTarget(
+      name: "holdfastd",
+      dependencies: [
+        "HoldfastDaemon", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: strict),
+    .executableTarget(
+      name: "holdfastctl",
+      dependencies: [
+        "Holdfast", "ControlAPI", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: strict),
+    .executableTarget(
+      name: "holdfast-file-server",
+      dependencies: [
+        "Holdfast", "LinuxNetwork", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Examples/file-server", swiftSettings: strict),
+
+    // Tests. Lab builds hosts out of network namespaces; the demo and the benchmark stand on it too.
+    .target(
+      name: "Lab", dependencies: ["TCPModel", "LinuxNetwork", "ControlAPI", "Holdfast", "CLinux"], path: "Tests/Lab",
+      swiftSettings: strict),
+    .executableTarget(
+      name: "pattern-server", dependencies: ["Lab", "Holdfast", "LinuxNetwork"], path: "Tests/PatternServer",
+      swiftSettings: strict),
+    .executableTarget(
+      name: "holdfast-lab",
+      dependencies: ["Lab", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      path: "Tests/LabCommand", swiftSettings: strict),
+    .testTarget(name: "TCPModelTests", dependencies: ["TCPModel"], swiftSettings: strict),
+    .testTarget(name: "ReplicationTests", dependencies: ["Replication", "TCPModel"], swiftSettings: strict),
+    .testTarget(name: "PairingTests", dependencies: ["Pairing"], swiftSettings: strict),
+    .testTarget(
+      name: "LinuxNetworkTests", dependencies: ["LinuxNetwork", "Lab", "TCPModel"], swiftSettings: strict),
+    .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI", "LinuxNetwork"], swiftSettings: strict),
+    .testTarget(name: "HoldfastDaemonTests", dependencies: ["HoldfastDaemon"], swiftSettings: strict),
+    .testTarget(name: "FailoverTests", dependencies: ["Lab", "Holdfast"], swiftSettings: strict),
+    .testTarget(name: "HouseTests", swiftSettings: strict),
+  ],
+  cxxLanguageStandard: .cxx17
+)

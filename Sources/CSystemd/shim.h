@@ -1,0 +1,6 @@
+/* libsystemd as it is; nothing is added here. */
+#pragma once
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <systemd/sd-id128.h>
+#include <systemd/sd-journal.h>
