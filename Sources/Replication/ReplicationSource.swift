@@ -1,0 +1,153 @@
+public import TCPModel
+
+/// The active host's end of replication: turns what happens into records, and acknowledgements into packets that may leave.
+///
+/// Positions of the stream count for the life of the daemon, over all sessions. That makes a lost standby simple: packets that
+/// were waiting for it go on waiting, for the same positions, and the next standby's acknowledgements count from the end of its
+/// sync on: then it holds everything that was ever recorded.
+public struct ReplicationSource: ~Copyable {
+  public enum Phase: Sendable {
+    /// No standby. Records go into the ledgers alone.
+    case detached
+    /// A standby is being brought up to date while traffic flows.
+    case syncing
+    /// The standby holds everything below the last acknowledgement.
+    case synced
+  }
+
+  public private(set) var phase = Phase.detached
+  public var outgoing = OutgoingStream()
+  public var gate: EgressGate
+  /// Everything below this position has been acknowledged in this session.
+  public private(set) var acknowledged: UInt64 = 0
+
+  /// Connections whose baseline is still to be sent in this session, last first.
+  private var pending: [UInt64] = []
+  private var isPending: Set<UInt64> = []
+  /// Where this session's sync ends; acknowledgements below it commit nothing.
+  private var syncEnd: UInt64?
+
+  public init(gateIsOpen: Bool) { gate = EgressGate(isOpen: gateIsOpen) }
+
+  /// Bytes of the stream that the standby has not acknowledged.
+  public var lag: UInt64 { phase == .detached ? 0 : outgoing.position - acknowledged }
+
+  /// The standby is slower than the traffic: stop taking packets in until it has caught up. Bounds the memory of the stream.
+  public var isCongested: Bool { outgoing.unsentCount > Self.unsentLimit || lag > Self.lagLimit }
+  private static let unsentLimit = 8 << 20
+  private static let lagLimit: UInt64 = 64 << 20
+  /// How much of a sync is produced ahead of the transport.
+  private static let syncAhead = 1 << 20
+
+  /// A standby has connected: everything is sent to it.
+  /// - Parameter hello: its position is filled in here.
+  public mutating func attach(_ hello: Hello, connections: some Sequence<UInt64>) {
+    outgoing.discard()
+    phase = .syncing
+    syncEnd = nil
+    var hello = hello
+    hello.position = outgoing.position + UInt64(Frame.headerCount + hello.encoded.count)
+    outgoing.append(.hello, body: hello.encoded)
+    acknowledged = outgoing.position
+    outgoing.append(.syncBegin)
+    pending = Array(connections)
+    isPending = Set(pending)
+  }
+
+  /// The standby is gone. Packets that wait go on waiting.
+  public mutating func detach() {
+    phase = .detached
+    pending = []
+    isPending = []
+    outgoing.discard()
+  }
+
+  /// Goes on with the sync as far as the transport keeps up.
+  /// - Parameter now: CLOCK_MONOTONIC, ns.
+  public mutating func pump(_ ledgers: borrowing LedgerBook, now: UInt64) {
+    guard phase == .syncing, syncEnd == nil else { return }
+    while outgoing.unsentCount < Self.syncAhead, let connection = pending.popLast() {
+      // Not pending: released since, or sent when its ledger changed.
+      guard isPending.remove(connection) != nil, let ledger = ledgers[connection] else { continue }
+      outgoing.append(.baseline, connection: connection, body: ledger.image.encoded(now: now))
+    }
+    guard pending.isEmpty else { return }
+    outgoing.append(.syncEnd)
+    syncEnd = outgoing.position
+  }
+
+  /// A connection is protected from here on.
+  /// - Returns: the position at which the standby holds its baseline.
+  public mutating func register(_ ledger: Ledger, now: UInt64) -> UInt64 {
+    if phase != .detached {
+      isPending.remove(ledger.identity.id)
+      outgoing.append(.baseline, connection: ledger.identity.id, body: ledger.image.encoded(now: now))
+    }
+    return outgoing.position
+  }
+
+  public mutating func release(_ connection: UInt64) {
+    guard phase != .detached else { return }
+    isPending.remove(connection)
+    outgoing.append(.release, connection: connection)
+  }
+
+  /// Whether a record of this connection would reach a standby that knows it.
+  @inline(__always)
+  private func follows(_ connection: UInt64) -> Bool {
+    switch phase {
+    case .synced: true
+    case .syncing: syncEnd != nil || !isPending.contains(connection)
+    case .detached: false
+    }
+  }
+
+  /// Records a packet from the peer. The ledger has folded it already.
+  @inline(__always)
+  public mutating func ingress(_ connection: UInt64, _ header: SegmentHeader, _ payload: UnsafeRawBufferPointer) {
+    if follows(connection) { outgoing.appendSegment(.ingress, connection: connection, header, payload) }
+  }
+
+  /// Records a packet that wants to leave, and lets it wait for its record.
+  /// - Parameter packet: the kernel's number for it in the egress queue.
+  @inline(__always)
+  public mutating func egress(
+    _ connection: UInt64, _ header: SegmentHeader, _ payload: UnsafeRawBufferPointer, packet: UInt32
+  ) {
+    if follows(connection) { outgoing.appendSegment(.egress, connection: connection, header, payload) }
+    gate.hold(packet, until: outgoing.position)
+  }
+
+  /// Records how far the application has read.
+  public mutating func consumed(_ connection: UInt64, upTo sequence: SequenceNumber) {
+    if follows(connection) {
+      outgoing.appendNumber(.consumed, connection: connection, UInt64(sequence.rawValue))
+    }
+  }
+
+  public mutating func options(_ connection: UInt64, _ options: SocketOptions) {
+    if follows(connection) { outgoing.append(.options, connection: connection, body: options.encoded) }
+  }
+
+  /// A frame from the standby.
+  /// - Returns: true when this acknowledgement completes the sync.
+  public mutating func receive(_ frame: Frame) throws(ProtocolError) -> Bool {
+    if frame.type == FrameType.refuse.rawValue {
+      throw .refused(String(decoding: frame.body.prefix(1024), as: UTF8.self))
+    }
+    guard frame.type == FrameType.acknowledge.rawValue else {
+      // A type that is known has no business here; an unknown one is a newer minor version's.
+      if let known = FrameType(rawValue: frame.type) { throw .unexpected(known) }
+      return false
+    }
+    guard frame.body.count >= 8 else { throw .malformed(.acknowledge) }
+    let position = frame.body.bigEndian64(0)
+    guard position <= outgoing.position else { throw .acknowledgementBeyondEnd }
+    acknowledged = max(acknowledged, position)
+    guard let syncEnd, acknowledged >= syncEnd else { return false }
+    gate.commit(acknowledged)
+    guard phase == .syncing else { return false }
+    phase = .synced
+    return true
+  }
+}

@@ -1,0 +1,134 @@
+/// The input half of a ledger: bytes from the peer, from the first that the application has not consumed.
+///
+///     copiedSeq            rcvNxt                 contiguous end
+///        [ proven input       )[ candidates              )   [ island )
+///
+/// Candidates are bytes that reached the host; only an acknowledgement that the host's own kernel sent proves that it took
+/// them, and turns them into input. The first good copy of a byte wins.
+public struct InputLedger: ~Copyable {
+  /// The first byte that the application has not consumed: position 0 of `queue`.
+  public private(set) var copiedSeq: SequenceNumber
+  /// The highest acknowledgement recorded, so never below what the peer was told. Counts a FIN that it covers.
+  public private(set) var rcvNxt: SequenceNumber
+  public private(set) var finReceived: Bool
+  /// Stream offset of `copiedSeq`.
+  public private(set) var consumed: Int64
+  /// An acknowledgement covered bytes that were never recorded: this input cannot be restored.
+  public private(set) var isBroken = false
+
+  var queue: ByteQueue
+  /// Positions below this one are filled.
+  private(set) var contiguousEnd = 0
+  /// Filled positions above `contiguousEnd`: sorted, disjoint, not adjacent.
+  private(set) var islands: [Range<Int>] = []
+  /// Where a FIN was seen that no acknowledgement covers yet.
+  private(set) var finCandidate: SequenceNumber?
+  /// How far the application is known to have read. May be ahead of `rcvNxt`: what was read before its acknowledgement was
+  /// recorded will come again from the peer.
+  private(set) var reportedConsumed: SequenceNumber
+
+  public init(_ image: LedgerImage) {
+    let state = image.state
+    copiedSeq = state.copiedSeq
+    rcvNxt = state.rcvNxt
+    finReceived = state.finReceived
+    consumed = image.consumed
+    isBroken = image.isBroken
+    queue = ByteQueue(state.receiveQueue)
+    contiguousEnd = queue.count
+    reportedConsumed = .latest(image.reportedConsumed, state.copiedSeq)
+    let limit = state.copiedSeq + Int(Int32.max)
+    for candidate in image.candidates {
+      let view = candidate.bytes.span
+      view.withUnsafeBytes { bytes in
+        take(bytes, at: candidate.sequence, fin: candidate.fin, limit: limit)
+      }
+    }
+  }
+
+  /// Bytes of proven input that the application has not consumed.
+  public var unconsumedCount: Int { rcvNxt.distance(from: copiedSeq) - (finReceived ? 1 : 0) }
+  /// Stream offset one past the last byte that the peer was told is delivered.
+  public var received: Int64 { consumed + Int64(unconsumedCount) }
+  /// The sequence number up to which input is held without a hole, proven or not.
+  public var contiguousSeq: SequenceNumber { copiedSeq + contiguousEnd }
+
+  /// Takes a segment's bytes as candidates.
+  /// - Parameter limit: bytes at or above it are not kept: the peer was never allowed to send them, and memory is bounded.
+  public mutating func take(
+    _ payload: UnsafeRawBufferPointer, at sequence: SequenceNumber, fin: Bool, limit: SequenceNumber
+  ) {
+    let position = sequence.distance(from: copiedSeq)
+    let end = position + payload.count
+    let bound = limit.distance(from: copiedSeq)
+    if fin, end <= bound, !finReceived { finCandidate = finCandidate ?? (sequence + payload.count) }
+    var gapStart = max(position, contiguousEnd)
+    let last = min(end, bound)
+    guard gapStart < last else { return }
+    if islands.isEmpty, gapStart == contiguousEnd {
+      fill(gapStart..<last, from: payload, at: position)
+      contiguousEnd = last
+      return
+    }
+    for island in islands where gapStart < last {
+      if gapStart < island.lowerBound { fill(gapStart..<min(island.lowerBound, last), from: payload, at: position) }
+      gapStart = max(gapStart, island.upperBound)
+    }
+    if gapStart < last { fill(gapStart..<last, from: payload, at: position) }
+    insert(max(position, contiguousEnd)..<last)
+  }
+
+  /// An acknowledgement left (or is about to): the kernel has accepted everything below it.
+  public mutating func prove(_ acknowledgement: SequenceNumber) {
+    guard acknowledgement.isAfter(rcvNxt) else { return }
+    rcvNxt = acknowledgement
+    if let fin = finCandidate, acknowledgement.isAfter(fin) {
+      finReceived = true
+      finCandidate = nil
+    }
+    if unconsumedCount > contiguousEnd { isBroken = true }
+    applyConsumption()
+  }
+
+  /// The application has read (or confirmed) everything below `sequence`; going back has no effect.
+  public mutating func consume(upTo sequence: SequenceNumber) {
+    reportedConsumed = .latest(reportedConsumed, sequence)
+    applyConsumption()
+  }
+
+  private mutating func applyConsumption() {
+    let length = min(reportedConsumed.distance(from: copiedSeq), unconsumedCount)
+    guard length > 0 else { return }
+    queue.removeFirst(length)
+    copiedSeq += length
+    consumed += Int64(length)
+    contiguousEnd = max(contiguousEnd - length, 0)
+    if !islands.isEmpty { islands = islands.map { $0.lowerBound - length..<$0.upperBound - length } }
+  }
+
+  private mutating func fill(_ range: Range<Int>, from payload: UnsafeRawBufferPointer, at position: Int) {
+    queue.write(
+      UnsafeRawBufferPointer(rebasing: payload[range.lowerBound - position..<range.upperBound - position]),
+      at: range.lowerBound)
+  }
+
+  /// Marks `range` filled and joins what it touches.
+  private mutating func insert(_ range: Range<Int>) {
+    var merged = range
+    var rest: [Range<Int>] = []
+    for island in islands {
+      if island.upperBound < merged.lowerBound || island.lowerBound > merged.upperBound {
+        rest.append(island)
+      } else {
+        merged = min(merged.lowerBound, island.lowerBound)..<max(merged.upperBound, island.upperBound)
+      }
+    }
+    if merged.lowerBound <= contiguousEnd {
+      contiguousEnd = max(contiguousEnd, merged.upperBound)
+    } else {
+      rest.append(merged)
+      rest.sort { $0.lowerBound < $1.lowerBound }
+    }
+    islands = rest
+  }
+}

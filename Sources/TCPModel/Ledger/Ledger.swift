@@ -1,0 +1,102 @@
+/// What one side must hold to continue one connection: the baseline taken at registration and the fold of every packet since.
+///
+/// The same code folds on both hosts: the standby to be able to restore, the active host to be able to bring a new standby up
+/// to date without touching the live socket. Folding is idempotent and never guesses what the kernel did: an ingress packet
+/// makes candidates, the kernel's own acknowledgement on egress proves them.
+public final class Ledger {
+  public let identity: ConnectionIdentity
+  public let flow: Flow
+  public let isMapped: Bool
+  public let negotiated: NegotiatedOptions
+  public var options: SocketOptions
+
+  public private(set) var input: InputLedger
+  public private(set) var output: OutputLedger
+  public private(set) var window: WindowState
+  /// The last TSval recorded for a packet that leaves.
+  public private(set) var timestamp: TimestampClock
+  /// The peer's last in-order TSval (ts_recent): what a probe echoes.
+  public private(set) var peerTimestamp: UInt32
+  /// One past the last sequence number that the peer was ever allowed to send: a window is never taken back.
+  public private(set) var offeredEdge: SequenceNumber
+  /// A reset went either way: there is nothing to continue.
+  public private(set) var wasReset = false
+  /// Urgent data was seen: its mark cannot be restored.
+  public private(set) var sawUrgent = false
+
+  public init(_ image: LedgerImage) {
+    let state = image.state
+    identity = image.identity
+    flow = state.flow
+    isMapped = state.isMapped
+    negotiated = state.negotiated
+    options = state.options
+    window = state.window
+    timestamp = state.timestamp
+    peerTimestamp = image.peerTimestamp
+    offeredEdge = image.offeredEdge
+    wasReset = image.wasReset
+    sawUrgent = image.sawUrgent
+    output = OutputLedger(image)
+    input = InputLedger(image)
+  }
+
+  /// Folds a packet that came from the peer. It may be forged, late, or refused by the kernel.
+  /// - Parameter payload: the segment's bytes. A packet with a bad checksum must not come here.
+  public func foldIngress(_ header: SegmentHeader, _ payload: UnsafeRawBufferPointer) {
+    guard !header.flags.contains(.syn) else { return }
+    let fin = header.flags.contains(.fin)
+    let end = header.sequence + payload.count + (fin ? 1 : 0)
+    // The kernel's own test for a segment in the window (tcp_sequence); what fails it is answered, not processed.
+    guard !end.isBefore(input.rcvNxt), !header.sequence.isAfter(offeredEdge) else { return }
+    if header.flags.contains(.rst) {
+      // RFC 5961 section 3.2: only the exact next sequence number resets; the kernel may be ahead of the last proof.
+      if !header.sequence.isBefore(input.rcvNxt), !header.sequence.isAfter(input.contiguousSeq) { wasReset = true }
+      return
+    }
+    guard header.flags.contains(.ack) else { return }
+    if header.flags.contains(.urg) { sawUrgent = true }
+    let formerUna = output.sndUna
+    guard output.acknowledge(header.acknowledgement) else { return }
+    updateSendWindow(header, formerUna: formerUna)
+    if header.hasTimestamp, !header.sequence.isAfter(input.rcvNxt) { peerTimestamp = header.timestampValue }
+    if payload.count > 0 || fin { input.take(payload, at: header.sequence, fin: fin, limit: offeredEdge + Self.slack) }
+  }
+
+  /// Folds a packet that is about to leave. It comes from the host's own kernel, so what it says is so.
+  /// - Parameter now: nanoseconds on this host's CLOCK_MONOTONIC.
+  public func foldEgress(_ header: SegmentHeader, _ payload: UnsafeRawBufferPointer, now: UInt64) {
+    if header.flags.contains(.rst) {
+      wasReset = true
+      return
+    }
+    guard !header.flags.contains(.syn) else { return }
+    output.append(payload, at: header.sequence, fin: header.flags.contains(.fin))
+    if header.hasTimestamp { timestamp.advance(to: header.timestampValue, at: now) }
+    guard header.flags.contains(.ack) else { return }
+    input.prove(header.acknowledgement)
+    guard !header.acknowledgement.isBefore(window.receiveWindowUpdate) else { return }
+    window.receiveWindowUpdate = header.acknowledgement
+    window.receiveWindow = UInt32(header.window) << UInt32(negotiated.receiveWindowScale)
+    offeredEdge = .latest(offeredEdge, header.acknowledgement + Int(window.receiveWindow))
+  }
+
+  /// The application has consumed everything below `sequence`.
+  public func consume(upTo sequence: SequenceNumber) { input.consume(upTo: sequence) }
+
+  /// tcp_may_update_window and tcp_ack_update_window.
+  private func updateSendWindow(_ header: SegmentHeader, formerUna: SequenceNumber) {
+    let offered = UInt32(header.window) << UInt32(negotiated.sendWindowScale)
+    guard
+      header.acknowledgement.isAfter(formerUna) || header.sequence.isAfter(window.sendWindowUpdate)
+        || (header.sequence == window.sendWindowUpdate && offered > window.sendWindow)
+    else { return }
+    guard !header.acknowledgement.isBefore(formerUna) else { return }
+    window.sendWindowUpdate = header.sequence
+    window.sendWindow = offered
+    window.maximumWindow = max(window.maximumWindow, offered)
+  }
+
+  /// A segment may begin inside the window and reach beyond it by what one packet carries.
+  private static let slack = 1 << 16
+}
