@@ -76,8 +76,11 @@ let package = Package(
 
     // Tests. Lab builds hosts out of network namespaces; the demo and the benchmark stand on it too.
     .target(
-      name: "Lab", dependencies: ["TCPModel", "LinuxNetwork", "ControlAPI", "Holdfast", "CLinux"], path: "Tests/Lab",
-      swiftSettings: strict),
+      name: "Lab",
+      dependencies: [
+        "TCPModel", "LinuxNetwork", "ControlAPI", "Holdfast", "CLinux",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ], path: "Tests/Lab", swiftSettings: strict),
     .executableTarget(
       name: "pattern-server", dependencies: ["Lab", "Holdfast", "LinuxNetwork"], path: "Tests/PatternServer",
       swiftSettings: strict),

@@ -29,7 +29,7 @@ extension SystemCallError: CustomStringConvertible {
 /// so that a bug in one connection does not end the daemon that carries ten thousand.
 @discardableResult
 @inline(__always)
-func systemCall<Result: SignedInteger>(
+package func systemCall<Result: SignedInteger>(
   _ call: @autoclosure () -> String, on subject: @autoclosure () -> String = "", _ body: () -> Result
 ) throws(SystemCallError) -> Result {
   while true {
@@ -43,7 +43,7 @@ func systemCall<Result: SignedInteger>(
 
 /// As `systemCall`, for non-blocking reads and writes: `nil` when the call would block.
 @inline(__always)
-func nonblockingCall<Result: SignedInteger>(
+package func nonblockingCall<Result: SignedInteger>(
   _ call: @autoclosure () -> String, on subject: @autoclosure () -> String = "", _ body: () -> Result
 ) throws(SystemCallError) -> Result? {
   while true {

@@ -1,0 +1,75 @@
+internal import CLinux
+internal import Glibc
+internal import Synchronization
+
+/// Sees to it that nothing of a laboratory outlives its process: what was made is undone, newest first, when the process ends
+/// by returning, by `exit`, or by SIGINT, SIGTERM or SIGHUP. A process that was killed outright is cleaned up after by the
+/// next laboratory (`Namespace.removeLeftovers`).
+enum Janitor {
+  typealias Token = UInt64
+
+  private struct State {
+    var actions: [(token: Token, action: @Sendable () -> Void)] = []
+    var next: Token = 1
+    var closing = false
+    var installed = false
+  }
+
+  private static let state = Mutex(State())
+
+  /// The writing end of the pipe that carries signals out of the handler. Set before the handler is installed.
+  private static let signalPipe = Atomic<Int32>(-1)
+
+  /// Has `action` run at the end of the process, unless it is taken back before.
+  static func add(_ action: @escaping @Sendable () -> Void) -> Token {
+    let (token, closing, install) = state.withLock { state in
+      let token = state.next
+      state.next += 1
+      if !state.closing { state.actions.append((token, action)) }
+      defer { state.installed = true }
+      return (token, state.closing, !state.installed)
+    }
+    if install { self.install() }
+    if closing { action() }
+    return token
+  }
+
+  /// Takes an action back: what it would undo has been undone.
+  static func remove(_ token: Token) {
+    state.withLock { state in state.actions.removeAll { $0.token == token } }
+  }
+
+  /// Undoes everything now.
+  static func cleanUp() {
+    state.withLock { $0.closing = true }
+    while let last = state.withLock({ $0.actions.popLast() }) { last.action() }
+  }
+
+  private static func install() {
+    atexit { Janitor.cleanUp() }
+    var ends: [Int32] = [-1, -1]
+    guard pipe(&ends) == 0 else { return }
+    for end in ends { _ = hf_fcntl_int(end, F_SETFD, FD_CLOEXEC) }
+    signalPipe.store(ends[1], ordering: .releasing)
+    let reader = ends[0]
+    // The handler only writes to the pipe (signal-safety(7)); the work is done here, where locks may be taken.
+    _ = try? DedicatedThread {
+      var number: UInt8 = 0
+      while true {
+        let count = read(reader, &number, 1)
+        if count == 1 { break }
+        if count == 0 || errno != EINTR { return }
+      }
+      Janitor.cleanUp()
+      let signalNumber = Int32(number)
+      signal(signalNumber, SIG_DFL)
+      kill(getpid(), signalNumber)
+    }
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      signal(number) { number in
+        var byte = UInt8(truncatingIfNeeded: number)
+        _ = write(Janitor.signalPipe.load(ordering: .acquiring), &byte, 1)
+      }
+    }
+  }
+}
