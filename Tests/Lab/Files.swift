@@ -55,7 +55,8 @@ public enum Files {
   public static func target(ofLink path: String) -> String? {
     var target = [UInt8](repeating: 0, count: Int(PATH_MAX))
     let count = target.withUnsafeMutableBytes { buffer in
-      readlink(path, buffer.baseAddress?.assumingMemoryBound(to: CChar.self), buffer.count)
+      guard let start = buffer.baseAddress else { return -1 }
+      return readlink(path, start.assumingMemoryBound(to: CChar.self), buffer.count)
     }
     return count < 0 ? nil : String(decoding: target[..<count], as: UTF8.self)
   }
