@@ -63,17 +63,23 @@ public struct ReplicationSource: ~Copyable {
   }
 
   /// Goes on with the sync as far as the transport keeps up.
+  ///
+  /// The gate is shut before the sync's end is written: from the moment that the standby reads it, it may take over, and what
+  /// left unrecorded then would be missing.
   /// - Parameter now: CLOCK_MONOTONIC, ns.
-  public mutating func pump(_ ledgers: borrowing LedgerBook, now: UInt64) {
-    guard phase == .syncing, syncEnd == nil else { return }
+  /// - Returns: true when this call wrote the sync's end.
+  public mutating func pump(_ ledgers: borrowing LedgerBook, now: UInt64) -> Bool {
+    guard phase == .syncing, syncEnd == nil else { return false }
     while outgoing.unsentCount < Self.syncAhead, let connection = pending.popLast() {
       // Not pending: released since, or sent when its ledger changed.
       guard isPending.remove(connection) != nil, let ledger = ledgers[connection] else { continue }
       outgoing.append(.baseline, connection: connection, body: ledger.image.encoded(now: now))
     }
-    guard pending.isEmpty else { return }
+    guard pending.isEmpty else { return false }
+    gate.close()
     outgoing.append(.syncEnd)
     syncEnd = outgoing.position
+    return true
   }
 
   /// A connection is protected from here on.
@@ -103,18 +109,26 @@ public struct ReplicationSource: ~Copyable {
   }
 
   /// Records a packet from the peer. The ledger has folded it already.
+  /// - Parameter lending: the payload stays where it is until `outgoing.settle` has been called.
   @inline(__always)
-  public mutating func ingress(_ connection: UInt64, _ header: SegmentHeader, _ payload: UnsafeRawBufferPointer) {
-    if follows(connection) { outgoing.appendSegment(.ingress, connection: connection, header, payload) }
+  public mutating func ingress(
+    _ connection: UInt64, _ header: SegmentHeader, _ payload: UnsafeRawBufferPointer, lending: Bool = false
+  ) {
+    if follows(connection) {
+      outgoing.appendSegment(.ingress, connection: connection, header, payload, lending: lending)
+    }
   }
 
   /// Records a packet that wants to leave, and lets it wait for its record.
   /// - Parameter packet: the kernel's number for it in the egress queue.
   @inline(__always)
   public mutating func egress(
-    _ connection: UInt64, _ header: SegmentHeader, _ payload: UnsafeRawBufferPointer, packet: UInt32
+    _ connection: UInt64, _ header: SegmentHeader, _ payload: UnsafeRawBufferPointer, packet: UInt32,
+    lending: Bool = false
   ) {
-    if follows(connection) { outgoing.appendSegment(.egress, connection: connection, header, payload) }
+    if follows(connection) {
+      outgoing.appendSegment(.egress, connection: connection, header, payload, lending: lending)
+    }
     gate.hold(packet, until: outgoing.position)
   }
 

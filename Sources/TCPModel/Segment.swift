@@ -55,6 +55,12 @@ public struct Segment: Hashable, Sendable {
   @inlinable public var end: SequenceNumber {
     header.sequence + payloadCount + (header.flags.contains(.fin) ? 1 : 0) + (header.flags.contains(.syn) ? 1 : 0)
   }
+
+  /// The payload in the packet that the segment was parsed from.
+  @inlinable @inline(__always)
+  public func payload(in packet: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(rebasing: packet[payloadOffset..<payloadOffset + payloadCount])
+  }
 }
 
 /// Why bytes are not a TCP segment that can be followed.

@@ -6,6 +6,8 @@ public struct ByteQueue: ~Copyable {
   private var storage: UnsafeMutableRawBufferPointer
   private var head = 0
   public private(set) var count = 0
+  /// The most bytes held since the queue was last empty.
+  private var peak = 0
 
   public init() { storage = UnsafeMutableRawBufferPointer(start: nil, count: 0) }
 
@@ -32,6 +34,7 @@ public struct ByteQueue: ~Copyable {
     (base + start).copyMemory(from: source, byteCount: first)
     if first < bytes.count { base.copyMemory(from: source + first, byteCount: bytes.count - first) }
     count = max(count, end)
+    peak = max(peak, count)
   }
 
   /// Forgets the oldest `length` bytes, or all if there are fewer.
@@ -40,11 +43,13 @@ public struct ByteQueue: ~Copyable {
     count -= length
     if count == 0 {
       head = 0
-      // Large rings go at once, small ones are kept: they would be asked for again with the next packet.
-      if storage.count > Self.keptCapacity {
+      // A large ring that is not used to a good part goes. One that is would be asked for again with the next packets, and
+      // fresh memory costs more than the copy into it.
+      if storage.count > Self.keptCapacity, peak < storage.count / 4 {
         storage.deallocate()
         storage = UnsafeMutableRawBufferPointer(start: nil, count: 0)
       }
+      peak = 0
     } else {
       head = (head + length) & (storage.count - 1)
     }
@@ -74,7 +79,7 @@ public struct ByteQueue: ~Copyable {
     return result
   }
 
-  private static let keptCapacity = 1 << 18
+  private static let keptCapacity = 1 << 16
 
   private static func capacity(for count: Int) -> Int {
     var capacity = 1024

@@ -21,11 +21,13 @@ public struct InputLedger: ~Copyable {
   private(set) var contiguousEnd = 0
   /// Filled positions above `contiguousEnd`: sorted, disjoint, not adjacent.
   private(set) var islands: [Range<Int>] = []
-  /// Where a FIN was seen that no acknowledgement covers yet.
-  private(set) var finCandidate: SequenceNumber?
+  /// Where FINs were seen that no acknowledgement covers yet. A genuine peer has one place for it; a forger may claim others.
+  private(set) var finCandidates: [SequenceNumber] = []
   /// How far the application is known to have read. May be ahead of `rcvNxt`: what was read before its acknowledgement was
   /// recorded will come again from the peer.
-  private(set) var reportedConsumed: SequenceNumber
+  public private(set) var reportedConsumed: SequenceNumber
+  /// There is input, proven or not, that the application may have read without it being reported.
+  public var mayHaveUnreported: Bool { contiguousSeq.isAfter(reportedConsumed) }
 
   public init(_ image: LedgerImage) {
     let state = image.state
@@ -61,7 +63,7 @@ public struct InputLedger: ~Copyable {
     let position = sequence.distance(from: copiedSeq)
     let end = position + payload.count
     let bound = limit.distance(from: copiedSeq)
-    if fin, end <= bound, !finReceived { finCandidate = finCandidate ?? (sequence + payload.count) }
+    if fin, end <= bound, !finReceived { noteFin(sequence + payload.count) }
     var gapStart = max(position, contiguousEnd)
     let last = min(end, bound)
     guard gapStart < last else { return }
@@ -82,9 +84,12 @@ public struct InputLedger: ~Copyable {
   public mutating func prove(_ acknowledgement: SequenceNumber) {
     guard acknowledgement.isAfter(rcvNxt) else { return }
     rcvNxt = acknowledgement
-    if let fin = finCandidate, acknowledgement.isAfter(fin) {
+    // The acknowledgement of a FIN is the last one there is: what the kernel went beyond was none.
+    if finCandidates.contains(acknowledgement - 1), contiguousEnd < unconsumedCount {
       finReceived = true
-      finCandidate = nil
+      finCandidates = []
+    } else if !finCandidates.isEmpty {
+      finCandidates.removeAll { $0.isBefore(acknowledgement) }
     }
     if unconsumedCount > contiguousEnd { isBroken = true }
     applyConsumption()
@@ -95,6 +100,14 @@ public struct InputLedger: ~Copyable {
     reportedConsumed = .latest(reportedConsumed, sequence)
     applyConsumption()
   }
+
+  private mutating func noteFin(_ sequence: SequenceNumber) {
+    guard !sequence.isBefore(rcvNxt), !finCandidates.contains(sequence), finCandidates.count < Self.finLimit else {
+      return
+    }
+    finCandidates.append(sequence)
+  }
+  private static let finLimit = 8
 
   private mutating func applyConsumption() {
     let length = min(reportedConsumed.distance(from: copiedSeq), unconsumedCount)

@@ -55,9 +55,11 @@ public final class Ledger {
       return
     }
     guard header.flags.contains(.ack) else { return }
-    if header.flags.contains(.urg) { sawUrgent = true }
     let formerUna = output.sndUna
+    // Older than anything that the peer can still mean (tcp_ack, RFC 5961 section 5.2): the kernel drops such a segment whole.
+    guard header.acknowledgement.distance(from: formerUna) >= -Int(window.maximumWindow) else { return }
     guard output.acknowledge(header.acknowledgement) else { return }
+    if header.flags.contains(.urg) { sawUrgent = true }
     updateSendWindow(header, formerUna: formerUna)
     if header.hasTimestamp, !header.sequence.isAfter(input.rcvNxt) { peerTimestamp = header.timestampValue }
     if payload.count > 0 || fin { input.take(payload, at: header.sequence, fin: fin, limit: offeredEdge + Self.slack) }
@@ -84,12 +86,12 @@ public final class Ledger {
   /// The application has consumed everything below `sequence`.
   public func consume(upTo sequence: SequenceNumber) { input.consume(upTo: sequence) }
 
-  /// tcp_may_update_window and tcp_ack_update_window.
+  /// tcp_may_update_window and tcp_ack_update_window; since Linux 6.6 a window may also close where it stands.
   private func updateSendWindow(_ header: SegmentHeader, formerUna: SequenceNumber) {
     let offered = UInt32(header.window) << UInt32(negotiated.sendWindowScale)
     guard
       header.acknowledgement.isAfter(formerUna) || header.sequence.isAfter(window.sendWindowUpdate)
-        || (header.sequence == window.sendWindowUpdate && offered > window.sendWindow)
+        || (header.sequence == window.sendWindowUpdate && (offered > window.sendWindow || offered == 0))
     else { return }
     guard !header.acknowledgement.isBefore(formerUna) else { return }
     window.sendWindowUpdate = header.sequence

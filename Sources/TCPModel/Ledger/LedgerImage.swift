@@ -119,10 +119,9 @@ extension InputLedger {
   var candidates: [LedgerImage.Candidate] {
     var ranges = islands
     if contiguousEnd > unconsumedCount { ranges.insert(unconsumedCount..<contiguousEnd, at: 0) }
-    var result = ranges.map { range in
+    let result = ranges.map { range in
       LedgerImage.Candidate(sequence: copiedSeq + range.lowerBound, bytes: queue.bytes(range), fin: false)
     }
-    if let fin = finCandidate { result.append(LedgerImage.Candidate(sequence: fin, bytes: [], fin: true)) }
-    return result
+    return result + finCandidates.map { LedgerImage.Candidate(sequence: $0, bytes: [], fin: true) }
   }
 }

@@ -1,0 +1,101 @@
+/// What the hosts of a pair tell each other all the time, on every path: that they live, in which role and epoch, and whether a
+/// standby follows.
+///
+/// One datagram, big-endian: magic `HFHB` (4), major and minor version (2 each), role, replication phase, preference (1 each),
+/// reserved (1), epoch (8), sequence (8), instance (8), node and pair as text (length 1, then UTF-8), authentication tag (32, all
+/// zero while the channel is plaintext). What a newer minor version puts between pair and tag is skipped.
+public struct Heartbeat: Hashable, Sendable {
+  public static let majorVersion: UInt16 = 1
+  public static let minorVersion: UInt16 = 0
+  static let magic: UInt32 = 0x4846_4842
+  static let tagCount = 32
+
+  public var role: Role
+  public var replication: ReplicationPhase
+  /// The sender's configuration wants it active when both hosts start with nothing to continue.
+  public var prefersActive: Bool
+  /// Grows with every takeover and every decision to go on without a standby; the higher one wins.
+  public var epoch: UInt64
+  /// Grows with every heartbeat of one instance.
+  public var sequence: UInt64
+  /// Random, one for each start of a daemon.
+  public var instance: UInt64
+  public var node: String
+  public var pair: String
+
+  public init(
+    role: Role, replication: ReplicationPhase, prefersActive: Bool, epoch: UInt64, sequence: UInt64, instance: UInt64,
+    node: String, pair: String
+  ) {
+    self.role = role
+    self.replication = replication
+    self.prefersActive = prefersActive
+    self.epoch = epoch
+    self.sequence = sequence
+    self.instance = instance
+    self.node = node
+    self.pair = pair
+  }
+
+  public var encoded: [UInt8] {
+    var bytes: [UInt8] = []
+    func append<Number: FixedWidthInteger>(_ number: Number) {
+      withUnsafeBytes(of: number.bigEndian) { bytes.append(contentsOf: $0) }
+    }
+    append(Self.magic)
+    append(Self.majorVersion)
+    append(Self.minorVersion)
+    bytes += [role.rawValue, replication.rawValue, prefersActive ? 1 : 0, 0]
+    append(epoch)
+    append(sequence)
+    append(instance)
+    for text in [node, pair] {
+      let utf8 = Array(text.utf8.prefix(255))
+      bytes.append(UInt8(utf8.count))
+      bytes += utf8
+    }
+    return bytes + [UInt8](repeating: 0, count: Self.tagCount)
+  }
+
+  /// Reads a datagram; it may come from anyone.
+  public init(decoding bytes: [UInt8]) throws(HeartbeatError) {
+    var rest = bytes[...]
+    func number<Number: FixedWidthInteger>(_: Number.Type) throws(HeartbeatError) -> Number {
+      let count = MemoryLayout<Number>.size
+      guard rest.count >= count else { throw .truncated }
+      defer { rest = rest.dropFirst(count) }
+      return rest.prefix(count).reduce(0) { $0 << 8 | Number(truncatingIfNeeded: $1) }
+    }
+    func text() throws(HeartbeatError) -> String {
+      let count = Int(try number(UInt8.self))
+      guard rest.count >= count else { throw .truncated }
+      defer { rest = rest.dropFirst(count) }
+      return String(decoding: rest.prefix(count), as: UTF8.self)
+    }
+    guard try number(UInt32.self) == Self.magic else { throw .notHoldfast }
+    let major = try number(UInt16.self)
+    guard major == Self.majorVersion else { throw .otherMajorVersion(major) }
+    _ = try number(UInt16.self)
+    guard let role = Role(rawValue: try number(UInt8.self)),
+      let replication = ReplicationPhase(rawValue: try number(UInt8.self))
+    else { throw .malformed }
+    self.role = role
+    self.replication = replication
+    prefersActive = try number(UInt8.self) & 1 != 0
+    _ = try number(UInt8.self)
+    epoch = try number(UInt64.self)
+    sequence = try number(UInt64.self)
+    instance = try number(UInt64.self)
+    node = try text()
+    pair = try text()
+    guard rest.count >= Self.tagCount else { throw .truncated }
+  }
+}
+
+/// Why a datagram is not a heartbeat that can be understood.
+public enum HeartbeatError: Error, Hashable, Sendable {
+  case truncated
+  case notHoldfast
+  case otherMajorVersion(UInt16)
+  case malformed
+}

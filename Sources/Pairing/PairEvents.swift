@@ -1,0 +1,68 @@
+extension PairMachine {
+  public enum Event: Sendable {
+    /// Comes every heartbeat interval, after everything that arrived has been handed in.
+    case tick
+    case heartbeat(path: Int, Heartbeat)
+
+    // On the active host.
+    /// A standby has connected and is being synced.
+    case channelUp
+    /// The last baseline has been written; the standby will count itself synced when it has read as far.
+    case syncEnding
+    case standbySynced
+    /// - Parameter silence: ns for which it has been known that the standby does not keep up.
+    case channelDown(silence: UInt64)
+    /// The standby said that it stops.
+    case standbyLeft
+
+    // On the standby.
+    /// A session with the active host, which is in `epoch`, has begun.
+    case following(epoch: UInt64)
+    /// All ledgers are here.
+    case syncCompleted
+    case sourceLost
+    /// The active host said that it goes on alone, or stops without a standby that could continue.
+    case sourceLeft
+    /// The active host has stopped sending and said so: everything is in the ledgers.
+    case handedOver
+  }
+
+  public enum TakeoverReason: Hashable, Sendable {
+    case peerSilent
+    case handover
+  }
+
+  /// How to go on in the peer's place.
+  public struct Takeover: Hashable, Sendable {
+    public var epoch: UInt64
+    public var reason: TakeoverReason
+    /// Whether the ledgers may be restored; otherwise their connections are reset.
+    public var areLedgersUsable: Bool
+    /// ns since the peer was last heard.
+    public var silence: UInt64
+  }
+
+  public enum Note: Hashable, Sendable {
+    case pathAlive(Int)
+    /// The peer is active too, in an earlier epoch: it will fence itself when it hears us.
+    case conflict(node: String, epoch: UInt64)
+  }
+
+  public enum Action: Hashable, Sendable {
+    /// Take the addresses, with nothing to continue.
+    case becomeActive(epoch: UInt64, reason: String)
+    case takeOver(Takeover)
+    case becomeStandby(reason: String)
+    /// Let go of everything without a packet.
+    case fence(String)
+    case openGate
+    case holdGate
+    /// End the standby's session; it may connect again.
+    case detachStandby(String)
+    /// `replication` changed.
+    case setReplication(ReplicationPhase)
+    /// Do not wait for the next tick.
+    case sendHeartbeat
+    case note(Note)
+  }
+}

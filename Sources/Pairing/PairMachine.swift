@@ -1,0 +1,250 @@
+/// Decides what a host is for its pair. A value without clock and IO: events and the time go in, actions come out.
+///
+/// Two rules carry everything. The standby goes on in the active host's place when no path brings a heartbeat of an active peer
+/// for `deadAfter`; that the channel broke says nothing. And ledgers are used only while nothing can have left the active host
+/// unrecorded: an active host that loses its standby is mute for `exposeAfter` at least, so what the standby held when the
+/// channel broke stays true for that long.
+public struct PairMachine: Sendable {
+  public struct Configuration: Hashable, Sendable {
+    public var node: String
+    public var pair: String
+    public var prefersActive: Bool
+    public var paths: Int
+    /// ns between heartbeats.
+    public var interval: UInt64
+    /// ns of silence after which the peer counts as dead.
+    public var deadAfter: UInt64
+    /// ns that the gate stays shut after the standby is lost.
+    public var exposeAfter: UInt64
+    /// Whether it opens then at all.
+    public var mayExpose: Bool
+
+    public init(
+      node: String, pair: String, prefersActive: Bool, paths: Int, interval: UInt64, deadAfter: UInt64,
+      exposeAfter: UInt64, mayExpose: Bool
+    ) {
+      self.node = node
+      self.pair = pair
+      self.prefersActive = prefersActive
+      self.paths = paths
+      self.interval = interval
+      self.deadAfter = deadAfter
+      self.exposeAfter = exposeAfter
+      self.mayExpose = mayExpose
+    }
+
+    /// How long a host listens at its start before it claims anything, ns: longer than a takeover takes, and twice as long where
+    /// the other one is to be active.
+    var startHold: UInt64 { max(1_000_000_000, 5 * deadAfter) * (prefersActive ? 1 : 2) }
+  }
+
+  public let configuration: Configuration
+  public let instance: UInt64
+  public private(set) var role = Role.starting
+  public private(set) var epoch: UInt64 = 0
+  public private(set) var replication = ReplicationPhase.waiting
+
+  private var peer: PeerView
+  private let started: UInt64
+  /// Active: when the standby was lost, ns. Meaningful while `replication` is `.waiting`.
+  private var waitingSince: UInt64
+  /// Active: the sync has ended on the stream, so a standby may count itself synced.
+  private var isSyncEnding = false
+  private var replica = ReplicaView()
+  private var now: UInt64
+
+  public init(_ configuration: Configuration, instance: UInt64, now: UInt64) {
+    self.configuration = configuration
+    self.instance = instance
+    self.now = now
+    started = now
+    waitingSince = now
+    peer = PeerView(
+      paths: configuration.paths, interval: configuration.interval, deadAfter: configuration.deadAfter, now: now)
+  }
+
+  /// - Parameter now: CLOCK_MONOTONIC, ns; never earlier than before.
+  /// - Returns: what is to be done, in order.
+  public mutating func handle(_ event: Event, now: UInt64) -> [Action] {
+    self.now = max(self.now, now)
+    switch event {
+    case .tick: return tick()
+    case .heartbeat(let path, let heartbeat): return hear(heartbeat, on: path)
+    case .channelUp, .syncEnding, .standbySynced, .channelDown, .standbyLeft:
+      return role == .active ? follower(event) : []
+    case .following, .syncCompleted, .sourceLost, .sourceLeft, .handedOver: return role == .standby ? source(event) : []
+    }
+  }
+
+  /// What this host tells the peer.
+  public func heartbeat(sequence: UInt64) -> Heartbeat {
+    Heartbeat(
+      role: role, replication: replication, prefersActive: configuration.prefersActive, epoch: epoch,
+      sequence: sequence,
+      instance: instance, node: configuration.node, pair: configuration.pair)
+  }
+
+  /// When path number `path` last brought something, ns on this host's clock; nil for never.
+  public func lastHeard(path: Int) -> UInt64? { peer.lastHeard.indices.contains(path) ? peer.lastHeard[path] : nil }
+  public func isAlive(path: Int, now: UInt64) -> Bool { peer.isAlive(path: path, now: now) }
+  /// The ledgers on this standby are what the active host's peers saw.
+  public var areLedgersCurrent: Bool { replica.isUsable(silentSince: now, configuration) }
+
+  // MARK: Time
+
+  private mutating func tick() -> [Action] {
+    peer.tick(now: now)
+    switch role {
+    case .starting:
+      guard now - started >= configuration.startHold else { return [] }
+      return becomeActive("no active peer was heard for \(configuration.startHold / 1_000_000) ms")
+    case .standby:
+      guard peer.activeSilence >= configuration.deadAfter else { return [] }
+      return takeOver(.peerSilent)
+    case .fenced:
+      guard peer.activeSilence >= configuration.deadAfter else { return [] }
+      return becomeActive("the host that fenced this one is silent")
+    case .active: return tickActive()
+    }
+  }
+
+  private mutating func tickActive() -> [Action] {
+    switch replication {
+    case .exposed: return []
+    case .waiting: return exposeIfDue()
+    case .syncing, .synced:
+      // Not a word over any path, and the gate may be shut: do not wait for the transport to notice.
+      guard configuration.mayExpose, peer.silence >= max(configuration.exposeAfter, configuration.deadAfter) else {
+        return []
+      }
+      let wasSyncing = replication == .syncing && !isSyncEnding
+      waitingSince = now - min(now, peer.silence)
+      replication = wasSyncing ? .exposed : .waiting
+      return [.detachStandby("the standby is silent on every path")] + exposeIfDue()
+    }
+  }
+
+  private mutating func exposeIfDue() -> [Action] {
+    guard replication == .waiting, configuration.mayExpose, now - waitingSince >= configuration.exposeAfter else {
+      return []
+    }
+    return expose()
+  }
+
+  /// Going on without a standby is a new epoch: whatever a standby holds is of the past.
+  private mutating func expose() -> [Action] {
+    epoch += 1
+    replication = .exposed
+    return [.setReplication(.exposed), .sendHeartbeat, .openGate]
+  }
+
+  // MARK: Heartbeats
+
+  private mutating func hear(_ heartbeat: Heartbeat, on path: Int) -> [Action] {
+    guard heartbeat.pair == configuration.pair, heartbeat.node != configuration.node else { return [] }
+    let wasAlive = peer.isAlive(path: path, now: now)
+    let isNews = peer.hear(heartbeat, on: path, now: now)
+    let notes: [Action] = wasAlive ? [] : [.note(.pathAlive(path))]
+    return isNews ? notes + react(to: heartbeat) : notes
+  }
+
+  private mutating func react(to heartbeat: Heartbeat) -> [Action] {
+    switch (role, heartbeat.role) {
+    case (.starting, .active): return becomeStandby("\(heartbeat.node) is active", following: heartbeat.epoch)
+    case (.starting, .starting):
+      // Both begin: the one that is to be active need not wait. When the configuration does not tell them apart, names do.
+      let mine = configuration.prefersActive
+      guard mine != heartbeat.prefersActive ? mine : configuration.node < heartbeat.node else { return [] }
+      return becomeActive("both hosts start, and this one is to be active")
+    case (.active, .active):
+      guard heartbeat.epoch > epoch || (heartbeat.epoch == epoch && heartbeat.node < configuration.node) else {
+        return [.note(.conflict(node: heartbeat.node, epoch: heartbeat.epoch)), .sendHeartbeat]
+      }
+      role = .fenced
+      replication = .waiting
+      return [.fence("\(heartbeat.node) is active in epoch \(heartbeat.epoch), this host in \(epoch)"), .sendHeartbeat]
+    case (.fenced, .active): return becomeStandby("\(heartbeat.node) is active", following: heartbeat.epoch)
+    case (.standby, .active):
+      replica.hear(heartbeat.replication, epoch: heartbeat.epoch, now: now)
+      epoch = max(epoch, heartbeat.epoch)
+      return []
+    case (.starting, _), (.active, _), (.fenced, _), (.standby, _): return []
+    }
+  }
+
+  // MARK: The standby, seen from the active host
+
+  private mutating func follower(_ event: Event) -> [Action] {
+    switch event {
+    case .channelUp:
+      isSyncEnding = replication != .exposed
+      replication = .syncing
+      return [.setReplication(.syncing)]
+    case .syncEnding:
+      isSyncEnding = true
+      return [.holdGate]
+    case .standbySynced:
+      replication = .synced
+      return [.holdGate, .setReplication(.synced)]
+    case .channelDown(let silence):
+      guard replication == .syncing || replication == .synced else { return [] }
+      guard replication == .synced || isSyncEnding else {
+        // The gate has been open all along: no standby counts itself synced.
+        replication = .exposed
+        return [.setReplication(.exposed)]
+      }
+      replication = .waiting
+      waitingSince = now - min(now, silence)
+      return [.setReplication(.waiting), .sendHeartbeat] + exposeIfDue()
+    case .standbyLeft:
+      // It said so: it will not take over, and nobody need wait.
+      guard configuration.mayExpose else { return [] }
+      return expose()
+    default: return []
+    }
+  }
+
+  // MARK: The active host, seen from the standby
+
+  private mutating func source(_ event: Event) -> [Action] {
+    switch event {
+    case .following(let epoch): replica.begin(epoch: epoch)
+    case .syncCompleted: replica.complete()
+    case .sourceLost: replica.lose(now: now)
+    case .sourceLeft: replica.discard()
+    case .handedOver: return takeOver(.handover)
+    default: break
+    }
+    return []
+  }
+
+  // MARK: Roles
+
+  private mutating func becomeActive(_ reason: String) -> [Action] {
+    epoch = max(epoch, peer.latest?.epoch ?? 0) + 1
+    role = .active
+    replication = .exposed
+    return [.becomeActive(epoch: epoch, reason: reason), .openGate, .sendHeartbeat]
+  }
+
+  private mutating func becomeStandby(_ reason: String, following epoch: UInt64) -> [Action] {
+    self.epoch = max(self.epoch, epoch)
+    role = .standby
+    replication = .waiting
+    replica = ReplicaView()
+    return [.becomeStandby(reason: reason), .sendHeartbeat]
+  }
+
+  private mutating func takeOver(_ reason: TakeoverReason) -> [Action] {
+    let silence = reason == .handover ? 0 : peer.activeSilence
+    let usable =
+      reason == .handover ? replica.isComplete : replica.isUsable(silentSince: now - min(now, silence), configuration)
+    epoch = max(epoch, peer.latest?.epoch ?? 0) + 1
+    role = .active
+    replication = .exposed
+    return [
+      .takeOver(Takeover(epoch: epoch, reason: reason, areLedgersUsable: usable, silence: silence)), .openGate,
+      .sendHeartbeat,
+    ]
+  }
+}

@@ -1,0 +1,23 @@
+/// What a host is for its pair.
+public enum Role: UInt8, Sendable {
+  /// Listens whether the peer is active before it claims anything.
+  case starting = 0
+  /// Owns the service addresses and the connections.
+  case active = 1
+  /// Follows the active host and is ready to go on in its place.
+  case standby = 2
+  /// Was active and found that another host is, in a later epoch: it has let go of everything and will follow.
+  case fenced = 3
+}
+
+/// What the active host knows of its standby.
+public enum ReplicationPhase: UInt8, Sendable {
+  /// The standby was lost; nothing leaves.
+  case waiting = 0
+  /// A standby is being brought up to date.
+  case syncing = 1
+  /// The standby could continue every connection.
+  case synced = 2
+  /// No standby follows and the host goes on without.
+  case exposed = 3
+}
