@@ -41,3 +41,5 @@ int hf_receive_batch(int fd, void *const *buffers, size_t size, uint32_t *length
     lengths[i] = senders[i].nl_pid != 0 || messages[i].msg_hdr.msg_flags & MSG_TRUNC ? 0 : messages[i].msg_len;
   return received;
 }
+
+int hf_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }

@@ -17,6 +17,7 @@
 #include <linux/netlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <sched.h>
@@ -26,6 +27,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -81,6 +83,7 @@ int hf_open(const char *path, int flags, mode_t mode);
 /* Declared for _GNU_SOURCE alone, or not at all. */
 int hf_pidfd_open(pid_t pid);
 int hf_setns(int fd, int kind);
+int hf_memory_file(const char *name); /* memfd_create, close-on-exec */
 int hf_accept(int fd); /* accept4 with SOCK_CLOEXEC | SOCK_NONBLOCK, the address unasked */
 
 /* recvmmsg(2) for netlink: up to `count` messages into `buffers` of `size` bytes each, never waiting. `lengths` receives each
@@ -112,6 +115,7 @@ enum {
   HF_TCP_REPAIR_OFF_NO_WP = -1,
   HF_TCPI_OPT_USEC_TS = 0x40, /* since 6.7 */
   HF_IPV6_TRANSPARENT = 75,
+  HF_IPV6_HDRINCL = 36, /* since 4.5 */
   HF_SCM_MAX_FD = 253,
 };
 

@@ -17,7 +17,8 @@ public final class PacketQueue {
   /// How often the kernel reported that packets did not fit into the socket's buffer. They were dropped; TCP recovers.
   public private(set) var overruns: UInt64 = 0
 
-  private static let batch = 32
+  /// The most packets that one `receive` hands out.
+  package static let batch = 32
   /// The longest netlink message: 64 kB of attributes and the headers.
   private static let bufferSize = 65536 + 8192
 
@@ -95,6 +96,11 @@ public final class PacketQueue {
   /// Drops one packet; its sender notices nothing but the loss.
   public func drop(_ id: UInt32, in queue: UInt16) throws(SystemCallError) {
     try send(NFQNL_MSG_VERDICT, NF_DROP, id, queue)
+  }
+
+  /// Drops every waiting packet of `queue` up to and including `id`.
+  public func dropAll(upTo id: UInt32, in queue: UInt16) throws(SystemCallError) {
+    try send(NFQNL_MSG_VERDICT_BATCH, NF_DROP, id, queue)
   }
 
   private func send(_ type: nfqnl_msg_types, _ decision: Int32, _ id: UInt32, _ queue: UInt16) throws(SystemCallError) {

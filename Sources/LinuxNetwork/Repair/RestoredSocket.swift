@@ -1,0 +1,245 @@
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+public import TCPModel
+
+/// How one connection is to be restored.
+public struct RestorePlan: Sendable {
+  public var state: ConnectionState
+  /// [snd_una, boundary) is put back as already sent: acknowledgements of it are in order, and the kernel's timers send it again.
+  /// [boundary, snd_nxt) is written as ordinary unsent data once repair mode has ended: it goes out at once.
+  public var sentBoundary: SequenceNumber
+  /// The socket's mark, so that the rules see its packets from the first one on.
+  public var mark: UInt32
+  /// Whether the kernel asks the peer for its position when the socket leaves repair mode. One question is enough: a peer answers
+  /// them at most twice a second.
+  public var probes: Bool
+
+  public init(state: ConnectionState, sentBoundary: SequenceNumber, mark: UInt32, probes: Bool) {
+    self.state = state
+    self.sentBoundary = sentBoundary
+    self.mark = mark
+    self.probes = probes
+  }
+}
+
+/// A socket that continues a connection of another host.
+///
+/// `build` makes it whole, in repair mode and silent; `leave` lets it speak. While it is built no packet of the connection may
+/// reach it. The order of calls follows what the kernel checks and overwrites (Linux 6.1 to 7.2); see the comments.
+public final class RestoredSocket {
+  private let socket: Descriptor
+  private let state: ConnectionState
+  private let sentBoundary: SequenceNumber
+  private let probes: Bool
+  private let isV6: Bool
+  private let defaults: SocketOptions
+  private let subject: String
+
+  /// - Throws: `SystemCallError` naming the connection; nothing is left behind, and nothing was sent.
+  public static func build(_ plan: RestorePlan) throws(SystemCallError) -> RestoredSocket {
+    let restored = try RestoredSocket(plan)
+    try restored.connect(plan)
+    try restored.negotiate()
+    try restored.fill()
+    return restored
+  }
+
+  private init(_ plan: RestorePlan) throws(SystemCallError) {
+    state = plan.state
+    sentBoundary = plan.sentBoundary
+    probes = plan.probes
+    isV6 = plan.state.isMapped || plan.state.flow.local.address.isIPv6
+    subject = "\(plan.state.flow)"
+    let family = isV6 ? AF_INET6 : AF_INET
+    socket = Descriptor(
+      owning: try systemCall("socket", on: subject) {
+        Glibc.socket(
+          family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), Int32(IPPROTO_TCP))
+      })
+    defaults = Self.defaults(isV6: isV6, of: socket.number)
+  }
+
+  /// What a new socket's options are: the same for all of a family, so they are read once.
+  nonisolated(unsafe) private static var knownDefaults: (v4: SocketOptions?, v6: SocketOptions?) = (nil, nil)
+  private static func defaults(isV6: Bool, of socket: Int32) -> SocketOptions {
+    if let known = isV6 ? knownDefaults.v6 : knownDefaults.v4 { return known }
+    let read = SocketOptionsCopy.read(socket)
+    if isV6 { knownDefaults.v6 = read } else { knownDefaults.v4 = read }
+    return read
+  }
+
+  private func connect(_ plan: RestorePlan) throws(SystemCallError) {
+    let number = socket.number
+    try set(.repair, Int32(HF_TCP_REPAIR_ON))
+    if plan.mark != 0 { try set(.mark, Int32(bitPattern: plan.mark)) }
+    // The address may not be on an interface yet; connect would fail with less than IP_TRANSPARENT.
+    try set(isV6 ? .transparentV6 : .transparent, 1)
+    if state.isMapped { try set(.onlyV6, 0) }
+    // connect() computes the current MSS from this; what TCP_REPAIR_OPTIONS sets later would not change it any more, and the
+    // connection would go on in segments of 524 bytes.
+    try set(.maximumSegment, Int32(max(state.negotiated.maximumSegmentSize, 88)))
+    try reserveBuffers()
+    try systemCall("bind", on: subject) {
+      SocketAddress.with(state.flow.local, mapped: state.isMapped) { bind(number, $0, $1) }
+    }
+    try select(.receive)
+    try set(.queueSequence, Int32(bitPattern: state.copiedSeq.rawValue))
+    try select(.send)
+    try set(.queueSequence, Int32(bitPattern: state.sndUna.rawValue))
+    try systemCall("connect", on: subject) {
+      SocketAddress.with(state.flow.peer, mapped: state.isMapped) { Glibc.connect(number, $0, $1) }
+    }
+  }
+
+  /// Room for the queues. Forcing a size locks the kernel's tuning, so the lock is put back to what the application had.
+  private func reserveBuffers() throws(SystemCallError) {
+    let locked = state.options.values[.bufferLock] ?? 0
+    let output = Int32(clamping: state.sendQueue.count * 2 + (1 << 16))
+    var forced = false
+    if locked & 1 != 0, let size = state.options.values[.sendBuffer] {
+      try set(.sendBufferForce, max(size / 2, output))
+    } else if state.sendQueue.count > 1 << 14 {
+      try set(.sendBufferForce, output)
+      forced = true
+    }
+    if locked & 2 != 0, let size = state.options.values[.receiveBuffer] {
+      try set(.receiveBufferForce, max(size / 2, Int32(clamping: state.receiveQueue.count * 2)))
+    } else if state.receiveQueue.count > 1 << 16 {
+      try set(.receiveBufferForce, Int32(clamping: state.receiveQueue.count * 2))
+      forced = true
+    }
+    if forced { try? SocketOption.bufferLock.set(socket.number, locked) }
+  }
+
+  private func negotiate() throws(SystemCallError) {
+    let negotiated = state.negotiated
+    // TCPOPT_MSS 2, TCPOPT_WINDOW 3, TCPOPT_SACK_PERM 4, TCPOPT_TIMESTAMP 8.
+    var options = [hf_tcp_repair_opt(code: 2, value: UInt32(negotiated.maximumSegmentSize))]
+    if negotiated.windowScaling {
+      options.append(
+        hf_tcp_repair_opt(
+          code: 3, value: UInt32(negotiated.sendWindowScale) | UInt32(negotiated.receiveWindowScale) << 16))
+    }
+    if negotiated.selectiveAcknowledgements { options.append(hf_tcp_repair_opt(code: 4, value: 0)) }
+    if negotiated.timestampUnit != .none { options.append(hf_tcp_repair_opt(code: 8, value: 0)) }
+    let number = socket.number
+    try systemCall("setsockopt(TCP_REPAIR_OPTIONS)", on: subject) {
+      setsockopt(
+        number, Int32(IPPROTO_TCP), Int32(HF_TCP_REPAIR_OPTIONS), options,
+        socklen_t(options.count * MemoryLayout<hf_tcp_repair_opt>.stride))
+    }
+    // After connect(), which takes the unit from the route.
+    if negotiated.timestampUnit != .none {
+      try set(.timestamp, Int32(bitPattern: state.timestamp.socketOptionValue(at: Self.monotonicNow)))
+    }
+  }
+
+  private static var monotonicNow: UInt64 {
+    var time = timespec()
+    _ = clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+  }
+
+  private var sentCount: Int { min(max(sentBoundary.distance(from: state.sndUna), 0), state.sendQueue.count) }
+
+  private func fill() throws(SystemCallError) {
+    if !state.receiveQueue.isEmpty {
+      try select(.receive)
+      try write(state.receiveQueue[...], "send(receive queue)")
+    }
+    // Its checks compare with rcv_nxt, so the receive queue comes first. A peer's FIN is not part of it yet.
+    let rcvNxt = state.copiedSeq + state.receiveQueue.count
+    let window = state.window
+    let offeredEnd = window.receiveWindowUpdate + Int(window.receiveWindow)
+    var repair = hf_tcp_repair_window(
+      snd_wl1: (rcvNxt - 1).rawValue, snd_wnd: window.sendWindow,
+      max_window: max(window.maximumWindow, window.sendWindow),
+      rcv_wnd: UInt32(clamping: max(offeredEnd.distance(from: rcvNxt), 0)), rcv_wup: rcvNxt.rawValue)
+    let number = socket.number
+    try systemCall("setsockopt(TCP_REPAIR_WINDOW)", on: subject) {
+      setsockopt(
+        number, Int32(IPPROTO_TCP), Int32(HF_TCP_REPAIR_WINDOW), &repair,
+        socklen_t(MemoryLayout<hf_tcp_repair_window>.size))
+    }
+    if sentCount > 0 {
+      try select(.send)
+      try write(state.sendQueue[..<sentCount], "send(send queue)")
+    }
+    try select(.none)
+  }
+
+  /// Ends repair mode: the socket probes its peer, which is also the acknowledgement that the dead host may have owed, and sends
+  /// what was not marked as sent. Half-closed states are completed with segments that are injected by `sender`.
+  /// - Returns: the socket, non-blocking, ready for its application.
+  public consuming func leave(sender: RawSender) throws(SystemCallError) -> Descriptor {
+    if state.finReceived || state.finSent { try closeHalves(sender) }
+    try set(.repair, Int32(probes ? HF_TCP_REPAIR_OFF : HF_TCP_REPAIR_OFF_NO_WP))
+    try set(.reuseAddress, state.options.values[.reuseAddress] ?? 1)
+    SocketOptionsCopy.apply(state.options, to: socket.number, defaults: defaults)
+    if sentCount > 0 { try? SocketOption.maximumTimeout.set(socket.number, Self.takeoverTimeout) }
+    if sentCount < state.sendQueue.count { try write(state.sendQueue[sentCount...], "send") }
+    if state.finSent, !isFinMarkedSent { try SocketEnd.finish(socket.number) }
+    return try socket.duplicate()
+  }
+
+  /// Longest retransmission timeout while data that counts as sent may be lost, ms; otherwise the first is 3 s.
+  private static let takeoverTimeout: Int32 = 1000
+
+  /// Our FIN goes back as sent when everything before it does.
+  private var isFinMarkedSent: Bool {
+    state.finSent && sentCount == state.sendQueue.count
+      && (sentBoundary == state.sndNxt || state.sndUna == state.sndNxt)
+  }
+
+  /// From ESTABLISHED to the state in which the connection was, while still in repair mode.
+  private func closeHalves(_ sender: RawSender) throws(SystemCallError) {
+    let finAcknowledged = state.finSent && state.sndUna == state.sndNxt
+    if isFinMarkedSent {
+      try select(.send)
+      try SocketEnd.finish(socket.number)
+      try select(.none)
+    }
+    if state.finReceived {
+      // Moves to CLOSE_WAIT, or CLOSING or LAST_ACK's successor when it acknowledges our FIN too.
+      try sender.send(SegmentBuilder.peerFin(for: state, acknowledgingFin: finAcknowledged))
+    } else if finAcknowledged {
+      try sender.send(SegmentBuilder.peerAcknowledgement(for: state))
+    }
+  }
+
+  /// Ends a connection here without a packet: in repair mode a close sends nothing.
+  public static func abandonSilently(_ socket: Int32) throws(SystemCallError) {
+    try SocketOption.repair.set(socket, Int32(HF_TCP_REPAIR_ON))
+    // Other holders of the socket (the application) must lose it too.
+    var address = sockaddr()
+    address.sa_family = sa_family_t(AF_UNSPEC)
+    try systemCall("connect(AF_UNSPEC)") {
+      Glibc.connect(socket, &address, socklen_t(MemoryLayout<sockaddr>.size))
+    }
+  }
+
+  private func set(_ option: SocketOption, _ value: Int32) throws(SystemCallError) {
+    do {
+      try option.set(socket.number, value)
+    } catch {
+      throw SystemCallError(error.call, on: subject, errno: error.errno)
+    }
+  }
+
+  private func select(_ queue: RepairSnapshot.Queue) throws(SystemCallError) { try set(.repairQueue, queue.rawValue) }
+
+  /// Writes all of `bytes` in large pieces.
+  private func write(_ bytes: ArraySlice<UInt8>, _ call: String) throws(SystemCallError) {
+    var rest = bytes
+    while !rest.isEmpty {
+      let number = socket.number
+      let count = try systemCall(call, on: subject) {
+        rest.withUnsafeBytes {
+          send(number, $0.baseAddress, min($0.count, 1 << 16), Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+        }
+      }
+      rest = rest.dropFirst(count)
+    }
+  }
+}

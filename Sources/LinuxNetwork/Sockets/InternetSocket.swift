@@ -1,0 +1,28 @@
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+internal import TCPModel
+
+/// What the daemon's own sockets (replication, heartbeats) have in common.
+enum InternetSocket {
+  enum Kind {
+    case stream
+    case datagram
+  }
+
+  /// A non-blocking, close-on-exec socket of the address's family.
+  static func make(_ kind: Kind, for address: IPAddress) throws(SystemCallError) -> Descriptor {
+    let family = address.isIPv6 ? AF_INET6 : AF_INET
+    let type = kind == .stream ? SOCK_STREAM : SOCK_DGRAM
+    return Descriptor(
+      owning: try systemCall("socket", on: "\(address)") {
+        socket(family, Int32(type.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
+      })
+  }
+
+  static func bind(_ number: Int32, to local: Endpoint) throws(SystemCallError) {
+    try systemCall("bind", on: "\(local)") {
+      SocketAddress.with(local) { address, length in Glibc.bind(number, address, length) }
+    }
+  }
+}

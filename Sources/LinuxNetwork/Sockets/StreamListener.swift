@@ -1,0 +1,31 @@
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+public import TCPModel
+
+/// A listening TCP socket of the daemon's own, non-blocking.
+public final class StreamListener {
+  private let socket: Descriptor
+  private let local: Endpoint
+
+  public init(on local: Endpoint) throws(SystemCallError) {
+    self.local = local
+    socket = try InternetSocket.make(.stream, for: local.address)
+    var one: Int32 = 1
+    try systemCall("setsockopt(SO_REUSEADDR)", on: "\(local)") {
+      setsockopt(socket.number, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
+    }
+    try InternetSocket.bind(socket.number, to: local)
+    try systemCall("listen", on: "\(local)") { listen(socket.number, 64) }
+  }
+
+  public var descriptor: Int32 { socket.number }
+
+  /// - Returns: the next connection that waits, nil when none does.
+  public func accept() throws(SystemCallError) -> StreamSocket? {
+    guard let number = try nonblockingCall("accept4", on: "\(local)", { hf_accept(socket.number) }) else { return nil }
+    let accepted = Descriptor(owning: number)
+    guard let peer = try SocketAddress.peer(of: accepted.number) else { return nil }
+    return try StreamSocket(accepted, peer: peer)
+  }
+}

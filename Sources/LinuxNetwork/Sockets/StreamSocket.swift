@@ -1,0 +1,83 @@
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+public import TCPModel
+
+/// What carries the bytes of a replication channel: a socket as it is, or one with TLS around it.
+public protocol ByteTransport: AnyObject {
+  /// To wait on.
+  var descriptor: Int32 { get }
+  /// Reads into `space`.
+  /// - Returns: bytes read, 0 at the end of the stream, nil when nothing is there yet.
+  func read(into space: UnsafeMutableRawBufferPointer) throws(SystemCallError) -> Int?
+  /// Writes the pieces one after the other.
+  /// - Returns: bytes taken, nil when none can be taken now.
+  func write(_ pieces: [UnsafeRawBufferPointer]) throws(SystemCallError) -> Int?
+}
+
+/// A non-blocking TCP socket of the daemon's own: the plaintext transport.
+public final class StreamSocket: ByteTransport {
+  private let socket: Descriptor
+  /// Who is at the other end, for messages.
+  public let peer: Endpoint
+
+  /// Takes over a connected, or connecting, non-blocking socket.
+  init(_ socket: consuming Descriptor, peer: Endpoint) throws(SystemCallError) {
+    self.socket = socket
+    self.peer = peer
+    try setOption(Int32(IPPROTO_TCP), TCP_NODELAY, 1, "TCP_NODELAY")
+    // A burst of whole windows must fit while the other side folds; autotuning starts too low for that.
+    try setOption(SOL_SOCKET, SO_SNDBUFFORCE, Self.bufferSize, "SO_SNDBUFFORCE")
+    try setOption(SOL_SOCKET, SO_RCVBUFFORCE, Self.bufferSize, "SO_RCVBUFFORCE")
+  }
+
+  private static let bufferSize: Int32 = 16 << 20
+
+  /// Starts to connect from `local`'s address (any port) to `peer`; writable, or failed, when done.
+  public static func connect(to peer: Endpoint, from local: IPAddress) throws(SystemCallError) -> StreamSocket {
+    let socket = try InternetSocket.make(.stream, for: peer.address)
+    try InternetSocket.bind(socket.number, to: Endpoint(address: local, port: 0))
+    let failure: Errno? = SocketAddress.with(peer) { address, length in
+      Glibc.connect(socket.number, address, length) == 0 ? nil : Errno(rawValue: errno)
+    }
+    if let failure, failure != .nowInProgress { throw SystemCallError("connect", on: "\(peer)", errno: failure) }
+    return try StreamSocket(socket, peer: peer)
+  }
+
+  public var descriptor: Int32 { socket.number }
+
+  /// What became of a connect, once the socket is writable (SO_ERROR).
+  public func finishConnect() throws(SystemCallError) {
+    var code: Int32 = 0
+    var length = socklen_t(MemoryLayout<Int32>.size)
+    try systemCall("getsockopt(SO_ERROR)", on: "\(peer)") {
+      getsockopt(socket.number, SOL_SOCKET, SO_ERROR, &code, &length)
+    }
+    if code != 0 { throw SystemCallError("connect", on: "\(peer)", errno: Errno(rawValue: code)) }
+  }
+
+  public func read(into space: UnsafeMutableRawBufferPointer) throws(SystemCallError) -> Int? {
+    try nonblockingCall("recv", on: "\(peer)") { recv(socket.number, space.baseAddress, space.count, 0) }
+  }
+
+  public func write(_ pieces: [UnsafeRawBufferPointer]) throws(SystemCallError) -> Int? {
+    try nonblockingCall("sendmsg", on: "\(peer)") {
+      withUnsafeTemporaryAllocation(of: iovec.self, capacity: pieces.count) { vectors in
+        for (index, piece) in pieces.enumerated() {
+          vectors[index] = iovec(iov_base: UnsafeMutableRawPointer(mutating: piece.baseAddress), iov_len: piece.count)
+        }
+        var message = msghdr()
+        message.msg_iov = vectors.baseAddress
+        message.msg_iovlen = pieces.count
+        return sendmsg(socket.number, &message, Int32(MSG_NOSIGNAL))
+      }
+    }
+  }
+
+  private func setOption(_ level: Int32, _ name: Int32, _ value: Int32, _ label: String) throws(SystemCallError) {
+    var value = value
+    try systemCall("setsockopt(\(label))", on: "\(peer)") {
+      setsockopt(socket.number, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
+  }
+}
