@@ -1,0 +1,176 @@
+/// The interfaces in varlink's definition language, as `GetInterfaceDescription` returns them.
+public enum InterfaceDescription {
+  /// nil when this service does not have `interface`.
+  public static func text(of interface: String) -> String? {
+    switch interface {
+    case "io.holdfast": holdfast
+    case "org.varlink.service": varlinkService
+    default: nil
+    }
+  }
+
+  static let holdfast = """
+    # Keeps established TCP connections alive when the host that owns them dies.
+    #
+    # A field named fd is the index of the descriptor among those that came as SCM_RIGHTS with that message. On a stream socket
+    # the kernel can join messages into one read, but ends the read with the write that carried descriptors: they belong to the
+    # last message of the read that brought them. So send a call and its descriptors in one sendmsg(2), and nothing else with it.
+    # Descriptors that no field names are closed.
+    #
+    # Offsets count the bytes of a connection's stream since it was registered.
+    interface io.holdfast
+
+    # A registered connection.
+    type Connection (
+      # 16 hexadecimal digits; stable over failovers
+      id: string,
+      pair: string,
+      service: string,
+      # what the application gave at registration
+      key: ?string,
+      # 10.77.0.100:80 or [fd77::100]:80
+      local: string,
+      peer: string,
+      # the kernel's name: ESTABLISHED, CLOSE_WAIT
+      tcpState: string,
+      # the standby could continue it now
+      protected: bool,
+      # input that the peer has been told is delivered; the standby has it
+      received: int,
+      # input that will not be presented again after a failover
+      consumed: int,
+      # output that is on the standby: the peer has it or will get exactly these bytes
+      sent: int,
+      # output that the peer has not acknowledged, bytes
+      unacknowledged: int,
+      # bytes of the pair's replication stream that the standby has not acknowledged
+      replicaLag: int,
+      # what the socket adds to the host's timestamp clock, modulo 2^32
+      timestampOffset: int,
+      timestampUnit: (none, ms, us)
+    )
+
+    # A way on which the two hosts hear each other.
+    type HeartbeatPath (
+      local: string,
+      peer: string,
+      alive: bool,
+      # null when nothing was ever heard
+      lastHeardMilliseconds: ?int
+    )
+
+    # A pair as this host sees it.
+    type PairStatus (
+      name: string,
+      role: (starting, active, standby, fenced),
+      # synced: the standby holds all that has left; syncing: it is being brought up to date; exposed: none follows and this
+      # host goes on alone; waiting: none follows and nothing leaves; stale: what this standby holds is out of date
+      replication: (synced, syncing, exposed, waiting, stale),
+      # grows with every takeover and every decision to go on alone
+      epoch: int,
+      # the other host, once heard
+      peer: ?string,
+      addresses: []string,
+      # connections that this host owns
+      connections: int,
+      # how many of them the standby could continue now
+      protected: int,
+      # connections that this host could continue
+      ledgers: int,
+      heartbeatPaths: []HeartbeatPath
+    )
+
+    # Something that happened.
+    type Event (
+      kind: string,
+      pair: ?string,
+      connection: ?string,
+      message: string
+    )
+
+    # Puts a connected TCP socket under protection. Returns when the standby holds it, or with protected false and the reason.
+    # Do not touch the socket during the call. The caller keeps its own descriptor; the daemon keeps a duplicate, so close(2) alone
+    # no longer ends the connection: shut it down, or release it.
+    # Retention says when input counts as consumed: read, the default, when the application has read it; confirm, when it says so.
+    method Register(fd: int, service: string, key: ?string, retention: ?(read, confirm)) -> (id: string, protected: bool, reason: ?string)
+
+    # Replicates state that is valid after consuming and producing so many bytes. state is base64.
+    # Output written after the call has returned leaves the host only when the standby has the checkpoint.
+    method Checkpoint(id: string, state: string, consumed: ?int, produced: ?int) -> ()
+
+    # Says that input up to an offset is consumed, for connections with retention confirm.
+    method Confirm(id: string, consumed: int) -> ()
+
+    # Ends protection. keep, the default: the connection goes on unprotected; close: it ends in order, protected until both sides have
+    # closed; reset: the peer gets a reset.
+    method Release(id: string, how: ?(keep, close, reset)) -> ()
+
+    # Takes over connections of a service that this host continues: one reply each, with the socket. Waits for them; needs more.
+    # The socket goes on exactly there: reads begin at consumed, writes append at sent.
+    method Adopt(service: string) -> (connection: Connection, fd: int, state: ?string, produced: ?int)
+
+    # All connections, or those of one pair, or of one service.
+    method ListConnections(pair: ?string, service: ?string) -> (connections: []Connection)
+
+    # This host's name, and all its pairs.
+    method GetStatus() -> (node: string, pairs: []PairStatus)
+
+    # Reports what happens, as it happens; needs more.
+    method Monitor() -> (event: Event)
+
+    # Moves a pair to the other host, in order.
+    method Switchover(pair: string) -> ()
+
+    # The socket cannot be protected; the reason says why, and what would help.
+    error UnsupportedSocket (reason: string)
+
+    # No pair has the socket's local address: register connections to a service address.
+    error AddressNotServed (local: string)
+
+    # Release it first.
+    error AlreadyRegistered (id: string)
+
+    # This host does not own the pair's addresses now: register on the active host.
+    error NotActive (pair: string)
+
+    # It has ended, or this host does not own it.
+    error NoSuchConnection (id: string)
+
+    error NoSuchPair (pair: string)
+
+    # A service's name has 1 to 64 bytes.
+    error NoSuchService (service: string)
+
+    error InvalidOffset (reason: string)
+
+    error LimitExceeded (limit: string)
+
+    # The standby does not hold everything yet: try again when the pair is synced.
+    error NotSynced (pair: string)
+
+    error PermissionDenied (reason: string)
+
+    """
+
+  static let varlinkService = """
+    # What every varlink service has.
+    interface org.varlink.service
+
+    method GetInfo() -> (vendor: string, product: string, version: string, url: string, interfaces: []string)
+
+    method GetInterfaceDescription(interface: string) -> (description: string)
+
+    error InterfaceNotFound (interface: string)
+
+    error MethodNotFound (method: string)
+
+    error MethodNotImplemented (method: string)
+
+    error InvalidParameter (parameter: string)
+
+    error PermissionDenied ()
+
+    error ExpectedMore ()
+
+    """
+}

@@ -1,0 +1,68 @@
+/// A pair as this host sees it: `PairStatus` in the interface description.
+public struct PairStatus: Codable, Hashable, Sendable {
+  public var name: String
+  public var role: RoleName
+  public var replication: ReplicationState
+  public var epoch: Int
+  /// The other host's name; nil until it was heard.
+  public var peer: String?
+  public var addresses: [String]
+  /// Registered connections that this host owns.
+  public var connections: Int
+  /// How many of them the standby could continue now.
+  public var protected: Int
+  /// Connections that this host could continue if it took over.
+  public var ledgers: Int
+  public var heartbeatPaths: [HeartbeatPath]
+
+  public init(
+    name: String, role: RoleName, replication: ReplicationState, epoch: Int, peer: String?, addresses: [String],
+    connections: Int, protected: Int, ledgers: Int, heartbeatPaths: [HeartbeatPath]
+  ) {
+    self.name = name
+    self.role = role
+    self.replication = replication
+    self.epoch = epoch
+    self.peer = peer
+    self.addresses = addresses
+    self.connections = connections
+    self.protected = protected
+    self.ledgers = ledgers
+    self.heartbeatPaths = heartbeatPaths
+  }
+}
+
+/// One way on which the two hosts hear each other.
+public struct HeartbeatPath: Codable, Hashable, Sendable {
+  public var local: String
+  public var peer: String
+  public var alive: Bool
+  /// How long ago, ms; nil when never.
+  public var lastHeardMilliseconds: Int?
+
+  public init(local: String, peer: String, alive: Bool, lastHeardMilliseconds: Int?) {
+    self.local = local
+    self.peer = peer
+    self.alive = alive
+    self.lastHeardMilliseconds = lastHeardMilliseconds
+  }
+}
+
+/// What this host is for the pair.
+public enum RoleName: String, Codable, Hashable, Sendable, CaseIterable {
+  case starting, active, standby, fenced
+}
+
+/// How far the standby is.
+public enum ReplicationState: String, Codable, Hashable, Sendable, CaseIterable {
+  /// The standby holds everything that has left.
+  case synced
+  /// The standby follows, and is being brought up to date.
+  case syncing
+  /// No standby follows, and this host goes on alone.
+  case exposed
+  /// No standby follows, and nothing leaves; or there is nothing to follow.
+  case waiting
+  /// What this standby holds is out of date.
+  case stale
+}
