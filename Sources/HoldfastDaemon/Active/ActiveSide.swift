@@ -1,0 +1,144 @@
+internal import LinuxNetwork
+internal import Logging
+internal import Replication
+internal import TCPModel
+
+/// Everything that a host does for the connections that it owns: registration, their end, and their silent end when another
+/// host owns them.
+final class ActiveSide {
+  let table: ConnectionTable
+  let feed: ReplicationFeed
+  let path: PacketPath
+  private let registrar: Registrar
+  private let mark: PacketMark
+  private let desk: AdoptionDesk
+  private let loop: EventLoop
+  private let logger: Logger
+
+  /// The high bits of connection numbers: no two hosts and no two terms of one host share them.
+  var epoch: UInt64 = 0
+  private var counter: UInt64 = 0
+
+  /// TIME_WAIT's length in Linux (TCP_TIMEWAIT_LEN), ns: how long an ended connection may still answer.
+  private static let timeWait: UInt64 = 60_000_000_000
+
+  init(
+    table: ConnectionTable, feed: ReplicationFeed, path: PacketPath, mark: PacketMark, desk: AdoptionDesk,
+    loop: EventLoop, logger: Logger
+  ) throws(SystemCallError) {
+    self.table = table
+    self.feed = feed
+    self.path = path
+    self.mark = mark
+    self.desk = desk
+    self.loop = loop
+    self.logger = logger
+    registrar = try Registrar(table: table, feed: feed, mark: mark, loop: loop, logger: logger)
+    registrar.onRegistered = { [weak self] in self?.watch($0) }
+  }
+
+  func register(
+    _ socket: SharedDescriptor, flow: Flow, service: String, key: String?, owner: Int32,
+    completion: @escaping (Result<Registrar.Outcome, RegistrationError>) -> Void
+  ) {
+    counter += 1
+    let identity = ConnectionIdentity(
+      id: epoch << 40 | counter & 0xff_ffff_ffff, service: service, key: key, retention: .read)
+    registrar.register(
+      Registrar.Request(socket: socket, flow: flow, identity: identity, owner: owner, completion: completion))
+  }
+
+  /// The standby acknowledged something, or is gone: packets may go, and registrations be answered.
+  func standbyMoved() {
+    do {
+      try path.releaseEgress()
+    } catch {
+      logger.error("packet verdict failed", metadata: ["error": "\(error)"])
+    }
+    registrar.reportProtected()
+  }
+
+  /// Notices the end of a connection.
+  func watch(_ connection: LiveConnection) {
+    do {
+      // Edge triggered and without events: a hang-up is always reported, and stays so until the socket is closed.
+      connection.hangup = try loop.addIO(
+        connection.socket.number, .edgeTriggered, priority: LoopPriority.control, description: "protected connection"
+      ) { [weak self, weak connection] _ in
+        guard let self, let connection else { return }
+        endIfClosed(connection)
+      }
+    } catch {
+      logger.error("cannot watch a connection", metadata: ["connection": "\(connection.name)", "error": "\(error)"])
+    }
+  }
+
+  private func endIfClosed(_ connection: LiveConnection) {
+    guard let info = try? TCPInfo(connection.socket.number), info.state == .close else { return }
+    logger.debug("connection ended", metadata: ["connection": "\(connection.name)"])
+    forget(connection, passing: Self.timeWait)
+  }
+
+  func release(_ connection: LiveConnection, how: HowToRelease) {
+    do {
+      switch how {
+      case .keep:
+        try mark.clear(on: connection.socket.number)
+        forget(connection, passing: 1_000_000_000)
+      case .close:
+        connection.isClosing = true
+        try SocketEnd.finish(connection.socket.number)
+      case .reset:
+        try SocketEnd.reset(connection.socket.number)
+        forget(connection, passing: Self.timeWait)
+      }
+    } catch {
+      // It is not connected any more: its end is under way.
+      logger.debug("release", metadata: ["connection": "\(connection.name)", "error": "\(error)"])
+      endIfClosed(connection)
+    }
+  }
+
+  enum HowToRelease {
+    case keep
+    case close
+    case reset
+  }
+
+  private func forget(_ connection: LiveConnection, passing time: UInt64) {
+    connection.hangup?.cancel()
+    connection.hangup = nil
+    desk.withdraw(connection)
+    table.remove(connection)
+    let now = MonotonicClock.now
+    table.letPass(connection.ledger.flow, until: now + time)
+    table.prunePassing(now: now)
+    feed.source.release(connection.id)
+    feed.flush()
+  }
+
+  /// Lets every connection go on without protection: the daemon ends and nobody follows.
+  func unprotectAll() {
+    feed.source.gate.open()
+    standbyMoved()
+    for connection in table.all { release(connection, how: .keep) }
+  }
+
+  /// Another host owns the connections: ends them here without a packet.
+  func abandonAll() {
+    path.strangers = .drop
+    for connection in table.all {
+      connection.hangup?.cancel()
+      connection.hangup = nil
+      desk.withdraw(connection)
+      do {
+        try RestoredSocket.abandonSilently(connection.socket.number)
+      } catch {
+        logger.error(
+          "cannot end a connection silently", metadata: ["connection": "\(connection.name)", "error": "\(error)"])
+      }
+    }
+    table.removeAll()
+    path.dropEgress()
+  }
+}

@@ -1,0 +1,56 @@
+internal import LinuxNetwork
+internal import TCPModel
+
+/// The protected connections that this host owns, found by flow on the hot path and by id from the control socket.
+final class ConnectionTable {
+  private(set) var ledgers = LedgerBook()
+  private var byFlow: [Flow: LiveConnection] = [:]
+  private var byID: [UInt64: LiveConnection] = [:]
+  /// Sockets that are marked but have no baseline yet, and connections that are over but may still send a last packet
+  /// (TIME_WAIT): nothing holds their packets.
+  private var passing: [Flow: UInt64] = [:]
+
+  var count: Int { byID.count }
+  var all: some Collection<LiveConnection> { byID.values }
+
+  subscript(flow: Flow) -> LiveConnection? {
+    @inline(__always) get { byFlow[flow] }
+  }
+  subscript(id: UInt64) -> LiveConnection? { byID[id] }
+
+  func insert(_ connection: LiveConnection) {
+    let flow = connection.ledger.flow
+    if let former = byFlow[flow] { byID[former.id] = nil }
+    passing[flow] = nil
+    byFlow[flow] = connection
+    byID[connection.id] = connection
+    ledgers.insert(connection.ledger)
+  }
+
+  func remove(_ connection: LiveConnection) {
+    byID[connection.id] = nil
+    if byFlow[connection.ledger.flow] === connection { byFlow[connection.ledger.flow] = nil }
+    ledgers.remove(connection.id)
+  }
+
+  func removeAll() {
+    byID = [:]
+    byFlow = [:]
+    passing = [:]
+    ledgers.removeAll()
+  }
+
+  /// Lets the packets of a flow pass unrecorded until `deadline` (ns, CLOCK_MONOTONIC).
+  func letPass(_ flow: Flow, until deadline: UInt64) { passing[flow] = deadline }
+  func stopPassing(_ flow: Flow) { passing[flow] = nil }
+
+  func mayPass(_ flow: Flow, now: UInt64) -> Bool {
+    guard let deadline = passing[flow] else { return false }
+    if now <= deadline { return true }
+    passing[flow] = nil
+    return false
+  }
+
+  /// Forgets flows whose time to pass is over.
+  func prunePassing(now: UInt64) { passing = passing.filter { $0.value >= now } }
+}

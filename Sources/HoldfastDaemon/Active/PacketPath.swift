@@ -1,0 +1,179 @@
+internal import LinuxNetwork
+internal import Logging
+internal import Replication
+internal import TCPModel
+
+/// The way of a packet through the daemon: out of the kernel's queue, into the ledger and the replication stream, and back.
+///
+/// Ingress is accepted as soon as it is recorded; egress waits at the gate until the standby holds its record.
+final class PacketPath {
+  /// What happens to packets of flows that have no ledger here.
+  enum Strangers {
+    /// This host owns the address: they pass while their socket is being registered or has just ended. Everything else that
+    /// bears the mark belongs to a crashed daemon's connections and stays mute.
+    case known
+    /// The rules send every packet of the address here and this host owns it: they pass.
+    case pass
+    /// This host does not own the address: nobody answers.
+    case drop
+  }
+
+  /// Sees every ingress packet first while a takeover runs, and owes its verdict.
+  typealias Interceptor = (_ packet: QueuedPacket, _ segment: Segment, _ flow: Flow) -> Void
+
+  private let queue: PacketQueue
+  private let ingressQueue: UInt16
+  private let egressQueue: UInt16
+  private let table: ConnectionTable
+  private let feed: ReplicationFeed
+  private let sampler: Sampler
+  private let logger: Logger
+
+  var strangers = Strangers.drop
+  var interceptor: Interceptor?
+
+  /// Packets that could not be followed and were dropped.
+  private(set) var refused: UInt64 = 0
+  private(set) var badChecksums: UInt64 = 0
+  /// The batch at hand has a packet that waits for its record.
+  private var hasRecordedEgress = false
+  var overruns: UInt64 { queue.overruns }
+
+  init(
+    ingressQueue: UInt16, egressQueue: UInt16, table: ConnectionTable, feed: ReplicationFeed, sampler: Sampler,
+    logger: Logger
+  ) throws(SystemCallError) {
+    queue = try PacketQueue(queues: [ingressQueue, egressQueue])
+    self.ingressQueue = ingressQueue
+    self.egressQueue = egressQueue
+    self.table = table
+    self.feed = feed
+    self.sampler = sampler
+    self.logger = logger
+  }
+
+  var descriptor: Int32 { queue.descriptor }
+
+  /// Works off what waits, a bounded number of packets, and flushes what came of it.
+  func process() {
+    do {
+      for _ in 0..<Self.batchesPerTurn {
+        let now = MonotonicClock.now
+        var lastIngress: UInt32?
+        hasRecordedEgress = false
+        let count = try queue.receive { packet in
+          if packet.queue == ingressQueue {
+            if ingress(packet) { lastIngress = packet.id }
+          } else {
+            egress(packet, now: now)
+          }
+        }
+        if let lastIngress { try queue.acceptAll(upTo: lastIngress, in: ingressQueue) }
+        if hasRecordedEgress { feed.flush() } else { feed.flushSoon() }
+        // The next batch overwrites the packets.
+        feed.source.outgoing.settle()
+        try releaseEgress()
+        // A batch that was not full has emptied the queue; what has come since wakes the loop.
+        if count < PacketQueue.batch || feed.source.isCongested { break }
+      }
+    } catch {
+      logger.error("packet queue failed", metadata: ["error": "\(error)"])
+    }
+    feed.source.outgoing.settle()
+  }
+  private static let batchesPerTurn = 4
+
+  /// Lets go what the standby's latest acknowledgement, or an opened gate, permits.
+  func releaseEgress() throws(SystemCallError) {
+    if let last = feed.source.gate.release() { try queue.acceptAll(upTo: last, in: egressQueue) }
+  }
+
+  /// Drops every packet that waits to leave: this host may no longer send.
+  func dropEgress() {
+    feed.source.gate.open()
+    let last = feed.source.gate.release()
+    feed.source.gate.close()
+    guard let last else { return }
+    report { () throws(SystemCallError) in try queue.dropAll(upTo: last, in: egressQueue) }
+  }
+
+  /// Gives an ingress packet that an interceptor kept back to its socket.
+  func accept(_ packet: UInt32) {
+    report { () throws(SystemCallError) in try queue.accept(packet, in: ingressQueue) }
+  }
+
+  /// - Returns: whether the packet may go on to its socket.
+  private func ingress(_ packet: QueuedPacket) -> Bool {
+    guard let segment = parse(packet) else { return false }
+    let flow = Flow(local: segment.destination, peer: segment.source)
+    if let interceptor {
+      interceptor(packet, segment, flow)
+      return false
+    }
+    guard let connection = table[flow] else { return stranger(flow, packet) }
+    record(packet, segment, connection)
+    return true
+  }
+
+  /// Writes an ingress packet into its ledger and the stream.
+  @inline(__always)
+  func record(_ packet: QueuedPacket, _ segment: Segment, _ connection: LiveConnection) {
+    guard hasGoodChecksum(packet, segment) else { return }
+    let payload = segment.payload(in: packet.bytes)
+    connection.ledger.foldIngress(segment.header, payload)
+    feed.source.ingress(connection.id, segment.header, payload, lending: true)
+    if payload.count > 0 { sampler.inputArrived(connection) }
+  }
+
+  /// What the kernel will drop must not become true for a ledger.
+  func hasGoodChecksum(_ packet: QueuedPacket, _ segment: Segment) -> Bool {
+    if !packet.isChecksumUnverified || Checksum.isValid(segment, in: packet.bytes) { return true }
+    badChecksums += 1
+    return false
+  }
+
+  private func egress(_ packet: QueuedPacket, now: UInt64) {
+    guard let segment = parse(packet) else { return }
+    let flow = Flow(local: segment.source, peer: segment.destination)
+    guard let connection = table[flow] else {
+      if strangers != .drop, table.mayPass(flow, now: now) {
+        feed.source.gate.hold(packet.id, until: 0)
+      } else {
+        drop(packet.id, in: egressQueue)
+      }
+      return
+    }
+    // What this packet says may follow from input that the application has read: the standby must not present that again.
+    if connection.ledger.input.mayHaveUnreported { sampler.sample(connection) }
+    let payload = segment.payload(in: packet.bytes)
+    connection.ledger.foldEgress(segment.header, payload, now: now)
+    feed.source.egress(connection.id, segment.header, payload, packet: packet.id, lending: true)
+    hasRecordedEgress = true
+  }
+
+  private func stranger(_ flow: Flow, _ packet: QueuedPacket) -> Bool {
+    switch strangers {
+    case .pass: return true
+    case .known where table.mayPass(flow, now: MonotonicClock.now): return true
+    case .known, .drop:
+      drop(packet.id, in: ingressQueue)
+      return false
+    }
+  }
+
+  /// A packet that cannot be parsed, or came cut off, can never become part of a ledger: the kernel must not see it either.
+  private func parse(_ packet: QueuedPacket) -> Segment? {
+    if !packet.isTruncated, let segment = try? Segment.parse(packet.bytes) { return segment }
+    refused += 1
+    drop(packet.id, in: packet.queue)
+    return nil
+  }
+
+  private func drop(_ packet: UInt32, in queueNumber: UInt16) {
+    report { () throws(SystemCallError) in try queue.drop(packet, in: queueNumber) }
+  }
+
+  private func report(_ call: () throws(SystemCallError) -> Void) {
+    do { try call() } catch { logger.error("packet verdict failed", metadata: ["error": "\(error)"]) }
+  }
+}

@@ -1,0 +1,136 @@
+internal import LinuxNetwork
+internal import Logging
+internal import Replication
+internal import TCPModel
+
+/// Puts connections under protection: marks the socket, takes its baseline, and says when the standby holds it.
+///
+/// Between the mark and the baseline lies a short wait. From the mark on every packet of the connection passes the queues, but
+/// one that another processor had already taken through netfilter may still be on its way to the socket or the wire; after the
+/// wait it has arrived, and the baseline includes it. This is the only time that repair mode touches the socket: the
+/// application waits in its call.
+final class Registrar {
+  struct Request {
+    var socket: SharedDescriptor
+    var flow: Flow
+    var identity: ConnectionIdentity
+    var owner: Int32
+    /// The outcome; called once.
+    var completion: (Result<Outcome, RegistrationError>) -> Void
+  }
+
+  struct Outcome {
+    var connection: LiveConnection
+    /// Why the standby could not continue it now; nil when it could.
+    var reason: String?
+  }
+
+  private let table: ConnectionTable
+  private let feed: ReplicationFeed
+  private let mark: PacketMark
+  private var timer: Timer?
+  private let logger: Logger
+  private var marked: [(due: UInt64, request: Request)] = []
+  /// Registered, waiting for the standby: in order of position.
+  private var unacknowledged:
+    [(position: UInt64, outcome: Outcome, completion: (Result<Outcome, RegistrationError>) -> Void)] =
+      []
+  /// A connection has a baseline: watch it.
+  var onRegistered: ((LiveConnection) -> Void)?
+
+  /// Longer than any interrupt handler that was on its way through the stack when the mark was set.
+  private static let settling: UInt64 = 2_000_000
+
+  init(table: ConnectionTable, feed: ReplicationFeed, mark: PacketMark, loop: EventLoop, logger: Logger)
+    throws(SystemCallError)
+  {
+    self.table = table
+    self.feed = feed
+    self.mark = mark
+    self.logger = logger
+    timer = try loop.addTimer(priority: LoopPriority.control, description: "registrar") { [weak self] in self?.tick() }
+  }
+
+  func register(_ request: Request) {
+    do {
+      try mark.set(on: request.socket.number)
+    } catch {
+      return request.completion(.failure(.system(error)))
+    }
+    let now = MonotonicClock.now
+    table.letPass(request.flow, until: now + 1_000_000_000)
+    marked.append((now + Self.settling, request))
+    if marked.count == 1 { timer?.set(at: now + Self.settling) }
+  }
+
+  private func tick() {
+    let now = MonotonicClock.now
+    while let (due, request) = marked.first {
+      guard due <= now else {
+        timer?.set(at: due)
+        break
+      }
+      marked.removeFirst()
+      takeBaseline(request)
+    }
+    feed.flush()
+    reportProtected()
+  }
+
+  private func takeBaseline(_ request: Request) {
+    do {
+      let now = MonotonicClock.now
+      let snapshot = try RepairSnapshot.take(request.socket.number, now: now)
+      let image = LedgerImage(registering: snapshot.state, as: request.identity, unsent: snapshot.unsentCount)
+      let connection = try LiveConnection(
+        ledger: Ledger(image), socket: request.socket, rcvNxt: snapshot.state.rcvNxt,
+        owner: request.owner)
+      table.insert(connection)
+      connection.baselinePosition = feed.source.register(connection.ledger, now: now)
+      onRegistered?(connection)
+      let outcome = Outcome(connection: connection, reason: connection.ledger.obstacle)
+      guard feed.source.phase != .detached else {
+        request.completion(.success(Outcome(connection: connection, reason: "no standby follows")))
+        return
+      }
+      unacknowledged.append((feed.source.outgoing.position, outcome, request.completion))
+    } catch {
+      table.stopPassing(request.flow)
+      try? mark.clear(on: request.socket.number)
+      request.completion(.failure(RegistrationError(error)))
+    }
+  }
+
+  /// Answers registrations whose baseline the standby holds.
+  func reportProtected() {
+    guard !unacknowledged.isEmpty else { return }
+    if feed.source.phase == .detached {
+      let waiting = unacknowledged
+      unacknowledged = []
+      for (_, outcome, completion) in waiting {
+        completion(.success(Outcome(connection: outcome.connection, reason: "the standby was lost")))
+      }
+      return
+    }
+    guard feed.source.phase == .synced else { return }
+    while let (position, outcome, completion) = unacknowledged.first, position <= feed.source.acknowledged {
+      unacknowledged.removeFirst()
+      completion(.success(outcome))
+    }
+  }
+}
+
+/// Why a connection was not put under protection.
+enum RegistrationError: Error {
+  case unsupported(String)
+  case system(SystemCallError)
+
+  init(_ error: any Error) {
+    switch error {
+    case let error as RegistrationError: self = error
+    case let error as UnsupportedSocket: self = .unsupported("\(error)")
+    case let error as SystemCallError: self = .system(error)
+    default: self = .unsupported("\(error)")
+    }
+  }
+}

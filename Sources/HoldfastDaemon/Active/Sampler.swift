@@ -1,0 +1,72 @@
+internal import LinuxNetwork
+internal import Replication
+internal import TCPModel
+
+/// Learns how far applications have read, so that the standby does not present input twice and can forget it.
+///
+/// No packet tells it. It is sampled when a packet leaves (what it says may follow from what was read), and by timer while
+/// input is waiting; a connection whose input is read costs nothing.
+final class Sampler {
+  /// Nanoseconds to the first look after input has arrived, and between looks at an application that does not read.
+  static let shortest: UInt64 = 10_000_000
+  static let longest: UInt64 = 640_000_000
+  /// Socket options are compared this often, ns.
+  private static let optionsInterval: UInt64 = 5_000_000_000
+
+  private let feed: ReplicationFeed
+  private var timer: Timer?
+  private var waiting: [(due: UInt64, connection: LiveConnection)] = []
+
+  init(feed: ReplicationFeed, loop: EventLoop) throws(SystemCallError) {
+    self.feed = feed
+    timer = try loop.addTimer(priority: LoopPriority.background, description: "sampler") { [weak self] in self?.tick() }
+  }
+
+  /// Input for this connection has reached the host.
+  @inline(__always)
+  func inputArrived(_ connection: LiveConnection) {
+    if !connection.isSampling { watch(connection, after: Self.shortest) }
+  }
+
+  /// Looks now, and tells the standby what is new.
+  func sample(_ connection: LiveConnection) {
+    // A socket that fails this call is gone; its hang-up event deals with it.
+    guard let sequence = try? connection.sampleConsumed() else { return }
+    let former = connection.ledger.input.reportedConsumed
+    guard sequence.isAfter(former) else { return }
+    connection.ledger.consume(upTo: sequence)
+    feed.source.consumed(connection.id, upTo: sequence)
+  }
+
+  private func watch(_ connection: LiveConnection, after interval: UInt64) {
+    connection.isSampling = true
+    connection.sampleInterval = interval
+    let due = MonotonicClock.now + interval
+    waiting.append((due, connection))
+    if waiting.count == 1 || due < next { arm(due) }
+  }
+
+  private var next = UInt64.max
+  private func arm(_ due: UInt64) {
+    next = due
+    timer?.set(at: due)
+  }
+
+  private func tick() {
+    let now = MonotonicClock.now
+    let due = waiting.filter { $0.due <= now }
+    waiting.removeAll { $0.due <= now }
+    for (_, connection) in due {
+      let before = connection.ledger.input.consumed
+      sample(connection)
+      connection.isSampling = false
+      guard connection.ledger.input.contiguousSeq != connection.ledger.input.copiedSeq, !connection.ledger.wasReset
+      else { continue }
+      let moved = connection.ledger.input.consumed != before
+      watch(connection, after: moved ? Self.shortest : min(connection.sampleInterval * 2, Self.longest))
+    }
+    next = .max
+    if let first = waiting.lazy.map(\.due).min() { arm(first) }
+    feed.flushSoon()
+  }
+}

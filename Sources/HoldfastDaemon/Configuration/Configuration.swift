@@ -1,0 +1,130 @@
+public import LinuxNetwork
+public import TCPModel
+
+/// What the operator decided, checked: every value is in range and the values fit each other.
+///
+/// Times are nanoseconds, like everywhere in the daemon. The keys of the file are in docs/configuration.md.
+public struct Configuration: Sendable, Equatable {
+  public var node: Node
+  /// At least one.
+  public var pairs: [Pair]
+
+  public init(node: Node, pairs: [Pair]) {
+    self.node = node
+    self.pairs = pairs
+  }
+
+  /// This host and what all its pairs share.
+  public struct Node: Sendable, Equatable {
+    /// The host's name in the journal and in its peers' status.
+    public var name: String
+    /// Path of the control socket.
+    public var control = "/run/holdfast/control.sock"
+    /// The control socket's permission bits.
+    public var controlMode: UInt32 = 0o660
+    /// The group that owns the control socket; `nil`: the daemon's own.
+    public var controlGroup: String?
+    /// The bits of packet marks that are the daemon's own: contiguous, and wide enough to number the pairs from 1.
+    public var markMask: UInt32 = 0x00f0_0000
+    /// The first netfilter queue; each pair takes two.
+    public var queueBase: UInt16 = 4200
+    /// How long a restored connection waits for an application to adopt it.
+    public var adoptTimeout: UInt64 = 5_000_000_000
+
+    public init(name: String) { self.name = name }
+  }
+
+  /// Two hosts that continue each other's connections to some addresses.
+  public struct Pair: Sendable, Equatable {
+    /// Equal on both hosts.
+    public var name: String
+    /// At least one; no address is in two pairs.
+    public var addresses: [ServiceAddress]
+    /// This host's role when both start with nothing to continue.
+    public var prefer: Prefer
+    public var replication: Replication
+    public var heartbeat: Heartbeat
+    public var solo = Solo()
+
+    public init(
+      name: String, addresses: [ServiceAddress], prefer: Prefer, replication: Replication, heartbeat: Heartbeat,
+      solo: Solo = Solo()
+    ) {
+      self.name = name
+      self.addresses = addresses
+      self.prefer = prefer
+      self.replication = replication
+      self.heartbeat = heartbeat
+      self.solo = solo
+    }
+  }
+}
+
+extension Configuration.Pair {
+  public enum Prefer: String, Sendable, CaseIterable { case active, standby }
+
+  /// Where the stream of records goes.
+  public struct Replication: Sendable, Equatable {
+    /// Where this host listens while it is active, and from whose address it calls while it is standby.
+    public var local: Endpoint
+    public var peer: Endpoint
+    public var security: Security
+
+    public init(local: Endpoint, peer: Endpoint, security: Security = .none) {
+      self.local = local
+      self.peer = peer
+      self.security = security
+    }
+  }
+
+  /// What protects the stream of records on its link.
+  public enum Security: String, Sendable, CaseIterable {
+    /// Nothing: the link carries it and nothing else.
+    case none
+  }
+
+  /// One way on which the two hosts hear each other.
+  public struct HeartbeatPath: Sendable, Equatable {
+    public var local: Endpoint
+    public var peer: Endpoint
+
+    public init(local: Endpoint, peer: Endpoint) {
+      self.local = local
+      self.peer = peer
+    }
+  }
+
+  public struct Heartbeat: Sendable, Equatable {
+    /// At least one.
+    public var paths: [HeartbeatPath]
+    /// Between two heartbeats.
+    public var interval: UInt64 = 50_000_000
+    /// Silence on every path for so long means that the peer is dead; at least twice `interval`.
+    public var deadAfter: UInt64 = 200_000_000
+
+    public init(paths: [HeartbeatPath]) { self.paths = paths }
+  }
+
+  /// What this host may do without the other.
+  public struct Solo: Sendable, Equatable {
+    public var arbiter: Arbiter = .none
+    public var policy: Policy = .allow
+    /// How long packets are held for a standby that no longer answers before the connections go on without one.
+    public var exposeAfter: UInt64 = 500_000_000
+
+    public init() {}
+  }
+
+  /// Who is asked before a host acts alone.
+  public enum Arbiter: String, Sendable, CaseIterable {
+    /// Nobody: `policy` alone decides.
+    case none
+  }
+
+  public enum Policy: String, Sendable, CaseIterable {
+    /// An active host whose standby is lost goes on without one after `exposeAfter`.
+    case allow
+    /// It does not: protected connections stand still until a standby follows again.
+    case hold
+  }
+}

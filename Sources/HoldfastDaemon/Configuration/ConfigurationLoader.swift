@@ -1,0 +1,70 @@
+internal import Glibc
+internal import LinuxNetwork
+internal import SystemPackage
+internal import TOMLKit
+
+extension Configuration {
+  /// Far beyond any configuration; a device or a growing log named by mistake is not read for ever.
+  private static let longest = 1 << 20
+
+  /// Reads and checks the file.
+  public static func load(path: String) throws(ConfigurationError) -> Configuration {
+    try parse(try contents(path), file: path)
+  }
+
+  /// Checks `text`; errors name `file`.
+  public static func parse(_ text: String, file: String) throws(ConfigurationError) -> Configuration {
+    let root: TOMLTable
+    do {
+      root = try TOMLTable(string: text)
+    } catch let error as TOMLParseError {
+      let place = error.source.begin
+      throw ConfigurationError(
+        file: file, problem: .syntax(line: place.line, column: place.column, reason: error.description))
+    } catch {
+      throw ConfigurationError(file: file, problem: .syntax(line: 1, column: 1, reason: "\(error)"))
+    }
+    let configuration = try Configuration(TableReader(root, file: file, known: ["node", "pair"]))
+    // The values that a table hands out point into it.
+    return withExtendedLifetime(root) { configuration }
+  }
+
+  private static func contents(_ path: String) throws(ConfigurationError) -> String {
+    func failure(_ problem: ConfigurationError.Problem) -> ConfigurationError {
+      ConfigurationError(file: path, problem: problem)
+    }
+    do {
+      let descriptor = try FileDescriptor.open(path, .readOnly)
+      defer { try? descriptor.close() }
+      var bytes = [UInt8](repeating: 0, count: longest + 1)
+      var count = 0
+      while count < bytes.count {
+        let read = try bytes.withUnsafeMutableBytes { try descriptor.read(into: .init(rebasing: $0[count...])) }
+        if read == 0 { break }
+        count += read
+      }
+      guard count <= longest else { throw failure(.tooLong(limit: longest)) }
+      guard let text = String(validating: bytes[..<count], as: UTF8.self) else { throw failure(.notText) }
+      return text
+    } catch let error as ConfigurationError {
+      throw error
+    } catch let error as Errno {
+      throw failure(.unreadable(error))
+    } catch {
+      throw failure(.unreadable(.ioError))
+    }
+  }
+
+  private init(_ root: TableReader) throws(ConfigurationError) {
+    let nodeKeys = ["name", "control", "control_mode", "control_group", "mark_mask", "queue_base", "adopt_timeout"]
+    guard let node = try root.table("node", known: nodeKeys) else {
+      throw root.error("node", .missing(expected: "the table [node]"))
+    }
+    self.init(node: try Node(node), pairs: [])
+    let readers = try root.tables("pair", known: ["name", "addresses", "prefer", "replication", "heartbeat", "solo"])
+    guard !readers.isEmpty else { throw root.error("pair", .missing(expected: "at least one table [[pair]]")) }
+    for reader in readers { pairs.append(try Pair(reader)) }
+    try checkPairs(readers)
+    try checkResources(node)
+  }
+}

@@ -1,0 +1,103 @@
+internal import LinuxNetwork
+
+extension Configuration.Pair {
+  init(_ table: TableReader) throws(ConfigurationError) {
+    let name = try table.name("name")
+    let form = "an array of addresses such as \"10.77.0.100/24 dev eth0\""
+    var addresses: [ServiceAddress] = []
+    for (text, key) in try table.strings("addresses", expected: form) {
+      do {
+        addresses.append(try ServiceAddress(text))
+      } catch {
+        throw table.error(key, .badValue(expected: "an address such as \"10.77.0.100/24 dev eth0\"", found: "\(error)"))
+      }
+    }
+    guard !addresses.isEmpty else { throw table.error("addresses", .missing(expected: "\(form), at least one")) }
+    guard let prefer = try table.choice("prefer", Prefer.self) else {
+      throw table.error("prefer", .missing(expected: TableReader.list(Prefer.self)))
+    }
+    guard let replication = try table.table("replication", known: ["local", "peer", "security"]) else {
+      throw table.error("replication", .missing(expected: "the table [pair.replication]"))
+    }
+    guard let heartbeat = try table.table("heartbeat", known: ["paths", "interval", "dead_after"]) else {
+      throw table.error("heartbeat", .missing(expected: "the table [pair.heartbeat]"))
+    }
+    self.init(
+      name: name, addresses: addresses, prefer: prefer, replication: try Replication(replication),
+      heartbeat: try Heartbeat(heartbeat))
+    guard let solo = try table.table("solo", known: ["arbiter", "policy", "expose_after"]) else { return }
+    self.solo = try Solo(solo)
+    // The active host stays mute for so long, and by that its standby knows that the ledgers it holds still tell everything;
+    // two heartbeats on top may have been lost.
+    guard self.solo.policy == .hold || self.solo.exposeAfter > 2 * self.heartbeat.interval else {
+      throw solo.error(
+        "expose_after",
+        .conflict(
+          "\(DurationText.text(self.solo.exposeAfter)) is not more than twice the heartbeat interval of "
+            + "\(DurationText.text(self.heartbeat.interval)): a standby could not tell that what it holds is current"))
+    }
+  }
+}
+
+extension Configuration.Pair.Replication {
+  fileprivate init(_ table: TableReader) throws(ConfigurationError) {
+    let (local, peer) = try table.endpoints()
+    let wanted = try table.string("security", expected: "\"none\"")
+    // TLS is what an operator who says nothing expects, so silence must not mean plaintext.
+    guard let wanted, wanted != "tls" else {
+      throw table.error(
+        "security",
+        .unsupported(
+          "\(wanted == nil ? "is missing, which means \"tls\"" : "\"tls\" is not available"): this version replicates "
+            + "in plaintext only. For a link that carries nothing but the replication of the two hosts write "
+            + "security = \"none\""))
+    }
+    guard let security = Configuration.Pair.Security(rawValue: wanted) else {
+      throw table.error("security", .badValue(expected: "\"none\"", found: "\"\(wanted)\""))
+    }
+    self.init(local: local, peer: peer, security: security)
+  }
+}
+
+extension Configuration.Pair.Heartbeat {
+  fileprivate init(_ table: TableReader) throws(ConfigurationError) {
+    var paths: [Configuration.Pair.HeartbeatPath] = []
+    for path in try table.tables("paths", known: ["local", "peer"]) {
+      let (local, peer) = try path.endpoints()
+      paths.append(.init(local: local, peer: peer))
+    }
+    guard !paths.isEmpty else {
+      throw table.error(
+        "paths", .missing(expected: "at least one { local = \"10.78.0.1:7412\", peer = \"10.78.0.2:7412\" }"))
+    }
+    self.init(paths: paths)
+    if let time = try table.duration("interval", 1_000_000...60_000_000_000) { interval = time }
+    if let time = try table.duration("dead_after", 2_000_000...3_600_000_000_000) { deadAfter = time }
+    // With less, one lost datagram would be a dead host.
+    guard deadAfter >= 2 * interval else {
+      throw table.error(
+        "dead_after",
+        .conflict(
+          "\(DurationText.text(deadAfter)) is less than twice the interval of \(DurationText.text(interval)): "
+            + "one late heartbeat would be taken for death"))
+    }
+  }
+}
+
+extension Configuration.Pair.Solo {
+  fileprivate init(_ table: TableReader) throws(ConfigurationError) {
+    self.init()
+    if let text = try table.string("arbiter", expected: "\"none\"") {
+      guard let arbiter = Configuration.Pair.Arbiter(rawValue: text) else {
+        throw table.error(
+          "arbiter",
+          text == "etcd"
+            ? .unsupported("\"etcd\" is not available in this version; supported is \"none\", where policy decides")
+            : .badValue(expected: "\"none\"", found: "\"\(text)\""))
+      }
+      self.arbiter = arbiter
+    }
+    if let policy = try table.choice("policy", Configuration.Pair.Policy.self) { self.policy = policy }
+    if let time = try table.duration("expose_after", 0...3_600_000_000_000) { exposeAfter = time }
+  }
+}

@@ -1,0 +1,96 @@
+internal import TOMLKit
+
+/// A table of the file with the way to it, so that whatever is wrong inside can be named.
+struct TableReader {
+  private let table: TOMLTable
+  private let file: String
+  private let path: String
+
+  /// Throws for a key that is not among `known`: a misspelt key must not silently leave its default in force.
+  init(_ table: TOMLTable, file: String, path: String = "", known: [String]) throws(ConfigurationError) {
+    self.table = table
+    self.file = file
+    self.path = path
+    for key in table.keys where !known.contains(key) {
+      throw error(key, .unknownKey(nearest: EditDistance.nearest(to: key, among: known)))
+    }
+  }
+
+  func error(_ key: String, _ problem: ConfigurationError.Problem) -> ConfigurationError {
+    let dotted = [path, key].filter { !$0.isEmpty }.joined(separator: ".")
+    return ConfigurationError(file: file, key: dotted, problem: problem)
+  }
+
+  // MARK: Values
+
+  func string(_ key: String, expected: String) throws(ConfigurationError) -> String? {
+    guard let value = table[key] else { return nil }
+    return try string(value, at: key, expected: expected)
+  }
+
+  func strings(_ key: String, expected: String) throws(ConfigurationError) -> [(text: String, key: String)] {
+    let array = try array(key, expected: expected)
+    var strings: [(text: String, key: String)] = []
+    for index in array.indices {
+      let place = "\(key)[\(index)]"
+      strings.append((try string(array[index], at: place, expected: expected), place))
+    }
+    return strings
+  }
+
+  func integer(_ key: String, _ range: ClosedRange<Int>, expected: String) throws(ConfigurationError) -> Int? {
+    guard let value = table[key] else { return nil }
+    guard value.type == .int, let number = value.int else { throw wrongType(value, at: key, expected: expected) }
+    guard range.contains(number) else { throw error(key, .badValue(expected: expected, found: "\(number)")) }
+    return number
+  }
+
+  // MARK: Tables
+
+  func table(_ key: String, known: [String]) throws(ConfigurationError) -> TableReader? {
+    guard let value = table[key] else { return nil }
+    return try reader(value, at: key, known: known)
+  }
+
+  /// An array of tables (`[[key]]`, or `key = [ { … } ]`); empty when it is not there.
+  func tables(_ key: String, known: [String]) throws(ConfigurationError) -> [TableReader] {
+    let array = try array(key, expected: "an array of tables")
+    var readers: [TableReader] = []
+    for index in array.indices { readers.append(try reader(array[index], at: "\(key)[\(index)]", known: known)) }
+    return readers
+  }
+
+  private func reader(_ value: any TOMLValueConvertible, at key: String, known: [String]) throws(ConfigurationError)
+    -> TableReader
+  {
+    guard let inner = value.table else { throw wrongType(value, at: key, expected: "a table") }
+    return try TableReader(inner, file: file, path: error(key, .notText).key, known: known)
+  }
+
+  private func array(_ key: String, expected: String) throws(ConfigurationError) -> [any TOMLValueConvertible] {
+    guard let value = table[key] else { return [] }
+    guard let array = value.array else { throw wrongType(value, at: key, expected: expected) }
+    return Array(array)
+  }
+
+  private func string(_ value: any TOMLValueConvertible, at key: String, expected: String) throws(ConfigurationError)
+    -> String
+  {
+    guard value.type == .string, let text = value.string else { throw wrongType(value, at: key, expected: expected) }
+    return text
+  }
+
+  private func wrongType(_ value: any TOMLValueConvertible, at key: String, expected: String) -> ConfigurationError {
+    let found =
+      switch value.type {
+      case .int: "the integer \(value.int ?? 0)"
+      case .double: "the number \(value.double ?? 0)"
+      case .bool: "the boolean \(value.bool ?? false)"
+      case .string: "the string \"\(value.string ?? "")\""
+      case .array: "an array"
+      case .table: "a table"
+      case .date, .time, .dateTime: "a date or time"
+      }
+    return error(key, .wrongType(expected: expected, found: found))
+  }
+}

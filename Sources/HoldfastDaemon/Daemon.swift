@@ -1,0 +1,88 @@
+internal import CLinux
+internal import ControlAPI
+internal import Glibc
+internal import LinuxNetwork
+public import Logging
+internal import TCPModel
+
+/// The daemon: all pairs of one host and the control socket, on one loop.
+public final class Daemon {
+  private let configuration: Configuration
+  private let logger: Logger
+  private let loop: EventLoop
+  private let rules: RuleBook
+  private let desk: AdoptionDesk
+  private let control: ControlListener
+  private let pairs: [Pair]
+  private let manager: ServiceManager
+  private var signals: [SignalSource] = []
+
+  /// Builds everything; nothing has changed in the kernel but the packet rules, and no packet has left.
+  public init(configuration: Configuration, logger: Logger) throws {
+    self.configuration = configuration
+    self.logger = logger
+    loop = try EventLoop()
+    manager = ServiceManager()
+    try ResourceLimits.raiseDescriptors()
+    let desk = try AdoptionDesk(loop: loop)
+    self.desk = desk
+    let layout = configuration.pairs.indices.map { QueueLayout(pair: $0, configuration: configuration) }
+    rules = RuleBook(
+      zip(configuration.pairs, layout).map { pair, layout in
+        PairRules(
+          addresses: pair.addresses.map(\.address), mark: layout.mark, ingressQueue: layout.ingress,
+          egressQueue: layout.egress, claim: true)
+      }, logger: logger)
+    let addresses = try AddressManager()
+    let announcer = try Announcer()
+    let instance = UInt64.random(in: 1 ... .max)
+    var pairs: [Pair] = []
+    for (index, pair) in configuration.pairs.enumerated() {
+      pairs.append(
+        try Pair(
+          pair, node: configuration.node, instance: instance, index: index, mark: layout[index].mark,
+          queues: (layout[index].ingress, layout[index].egress), rules: rules, manager: addresses, announcer: announcer,
+          desk: desk,
+          loop: loop, logger: logger))
+    }
+    self.pairs = pairs
+    let service = ControlService(node: configuration.node.name, pairs: pairs, desk: desk, logger: logger)
+    control = try ControlListener(configuration.node, service: service, loop: loop, logger: logger)
+    desk.onUnclaimed = { connection in
+      logger.warning(
+        "nobody adopted the connection in time; it is reset",
+        metadata: ["connection": "\(connection.name)", "peer": "\(connection.ledger.flow.peer)"])
+      pairs.first { $0.connection(connection.id) != nil }?.release(connection, how: .reset)
+    }
+  }
+
+  /// Runs until a signal ends it.
+  /// - Returns: the exit status.
+  public func run() throws -> Int32 {
+    try rules.apply()
+    for signal in [SIGTERM, SIGINT] {
+      signals.append(try loop.addSignal(signal, priority: LoopPriority.control) { [weak self] in self?.stop() })
+    }
+    try loop.enableWatchdog()
+    for pair in pairs {
+      pair.onStatusChange = { [weak self] in self?.tellStatus() }
+      pair.start()
+    }
+    manager.ready()
+    tellStatus()
+    logger.event(.started, "started", metadata: ["node": "\(configuration.node.name)", "pairs": "\(pairs.count)"])
+    let status = try loop.run()
+    manager.stopping()
+    return status
+  }
+
+  private func tellStatus() { manager.status(pairs.map(\.summary).joined(separator: "; ")) }
+
+  private func stop() {
+    manager.stopping()
+    logger.event(.stopping, "stopping")
+    for pair in pairs { pair.stop() }
+    rules.remove()
+    loop.exit(0)
+  }
+}

@@ -1,0 +1,54 @@
+public import Logging
+
+/// The kinds of events that an operator's tools may wait for.
+///
+/// The journal carries each with its MESSAGE_ID, which stays when the wording of the message changes:
+/// `journalctl MESSAGE_ID=…`. The numbers are random 128-bit ids, one for each kind, and are never used anew.
+public enum EventID: String, CaseIterable, Sendable {
+  /// The daemon runs, and its rules are in the kernel.
+  case started = "6c5949ab0aa14aeb9509909378ed8c19"
+  /// The configuration cannot be used; the daemon did not start.
+  case configurationInvalid = "74fd923123b540db887d974841f91777"
+  /// A pair has another role on this host.
+  case roleChanged = "9e1b650e0901406783af792fc4deb453"
+  /// The other host of a pair is there.
+  case peerConnected = "c941f2bf947246359d069403c7b3f074"
+  /// The other host of a pair is gone, or its stream is.
+  case peerLost = "7bf7b6a8a0094980a3d2d486370ffda8"
+  /// This host begins to continue the connections of the other.
+  case takeoverStarted = "27253abe72874c10b1b7ccb9fdf98508"
+  /// The connections go on here.
+  case takeoverCompleted = "01aec89a4ce9425d83870a72bbdf0c4c"
+  /// The connections could not be continued here.
+  case takeoverFailed = "8575f97f15a34d9eb4d26fad5cf0f4af"
+  /// One protected connection could not be kept.
+  case connectionLost = "7ce8b3f44a304b0f86b8f0dafe05d50f"
+  /// A service address was added to or removed from an interface of this host.
+  case addressMoved = "fe58b4de0c8b42ca89b31a2baf323291"
+  /// Both hosts believe that the connections are theirs.
+  case splitBrainDetected = "ddbe6a4a285648ddb4de1e5cbdced2e5"
+  /// This host gave up its connections because they belong to the other.
+  case fenced = "0d014eeaf7394c37b034feb02dc35e4e"
+  /// Whether and how far a standby follows has changed.
+  case replicationChanged = "9f2d65e6992b45968f0844668a01d6c4"
+  /// The daemon ends in order.
+  case stopping = "4d2ddf1244164d8fba906371168691f3"
+
+  /// The id as the journal shows it: 32 hexadecimal digits.
+  public var messageID: String { rawValue }
+
+  /// Under this metadata key the id travels to the log handler.
+  static let metadataKey = "MESSAGE_ID"
+}
+
+extension Logger {
+  /// Logs something that happened and that an operator's tools may wait for.
+  public func event(
+    _ id: EventID, level: Logger.Level = .notice, _ message: @autoclosure () -> Logger.Message,
+    metadata: Logger.Metadata = [:], file: String = #fileID, function: String = #function, line: UInt = #line
+  ) {
+    log(
+      level: level, message(), metadata: metadata.merging([EventID.metadataKey: "\(id.messageID)"]) { $1 },
+      file: file, function: function, line: line)
+  }
+}

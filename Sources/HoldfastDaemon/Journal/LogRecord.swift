@@ -1,0 +1,98 @@
+internal import Logging
+
+/// One thing to log, in the two forms in which it can leave the daemon.
+struct LogRecord {
+  let level: Logger.Level
+  let message: String
+  let messageID: String?
+  /// In the order of their keys, so that equal events give equal lines.
+  let values: [(key: String, value: String)]
+  let file: String
+  let function: String
+  let line: UInt
+
+  /// - Parameter context: what the logger itself carries; what the event says counts more.
+  init(_ event: LogEvent, context: Logger.Metadata, provided: Logger.Metadata = [:]) {
+    level = event.level
+    message = event.message.description
+    file = event.file
+    function = event.function
+    line = event.line
+    var metadata = context.merging(provided) { $1 }.merging(event.metadata ?? [:]) { $1 }
+    if let error = event.error, metadata["error"] == nil { metadata["error"] = "\(error)" }
+    messageID = metadata.removeValue(forKey: EventID.metadataKey)?.description
+    values = metadata.map { ($0.key, $0.value.description) }.sorted { $0.0 < $1.0 }
+  }
+
+  /// syslog(3)'s numbers.
+  var priority: Int {
+    switch level {
+    case .trace, .debug: 7
+    case .info: 6
+    case .notice: 5
+    case .warning: 4
+    case .error: 3
+    case .critical: 2
+    }
+  }
+
+  /// `notice takeover completed connections=312 reason="all paths silent"`: always one line.
+  var text: String {
+    values.reduce(into: "\(level) \(Self.oneLine(message))") { text, entry in
+      text += " \(entry.key)=\(Self.quoted(entry.value))"
+    }
+  }
+
+  /// The fields of a journal entry (systemd.journal-fields(7)).
+  var journalFields: [String] {
+    var fields = [
+      "MESSAGE=\(message)", "PRIORITY=\(priority)", "SYSLOG_IDENTIFIER=holdfastd", "CODE_FILE=\(file)",
+      "CODE_LINE=\(line)", "CODE_FUNC=\(function)",
+    ]
+    if let messageID { fields.append("MESSAGE_ID=\(messageID)") }
+    fields += values.map { "\(Self.fieldName($0.key))=\($0.value)" }
+    return fields
+  }
+
+  /// `oldRole`, `old-role` and `old_role` are all HOLDFAST_OLD_ROLE. The journal takes upper case letters, digits and
+  /// underscores, 64 bytes at most, and drops the whole entry for any other name.
+  static func fieldName(_ key: String) -> String {
+    var name = "HOLDFAST_"
+    var afterSmall = false
+    for byte in key.utf8 {
+      let letter = Unicode.Scalar(byte)
+      switch letter {
+      case "A"..."Z":
+        if afterSmall { name += "_" }
+        name.unicodeScalars.append(letter)
+      case "a"..."z": name.unicodeScalars.append(Unicode.Scalar(byte - 0x20))
+      case "0"..."9": name.unicodeScalars.append(letter)
+      default: name += "_"
+      }
+      afterSmall = ("a"..."z").contains(letter) || ("0"..."9").contains(letter)
+    }
+    return String(name.prefix(64))
+  }
+
+  private static func quoted(_ value: String) -> String {
+    let plain =
+      !value.isEmpty && value.unicodeScalars.allSatisfy { $0 > " " && $0 != "\"" && $0 != "=" && $0 != "\u{7f}" }
+    if plain { return value }
+    return "\"" + oneLine(value.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")) + "\""
+  }
+
+  /// What a peer or an application chose may be in here: no control character reaches a terminal.
+  private static func oneLine(_ text: String) -> String {
+    var line = ""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\n": line += "\\n"
+      case "\t": line += "\\t"
+      case _ where scalar.value < 0x20 || (0x7f..<0xa0).contains(scalar.value):
+        line += "\\u{" + String(scalar.value, radix: 16) + "}"
+      default: line.unicodeScalars.append(scalar)
+      }
+    }
+    return line
+  }
+}

@@ -1,0 +1,204 @@
+internal import ControlAPI
+internal import LinuxNetwork
+internal import Logging
+internal import Pairing
+internal import Replication
+internal import TCPModel
+
+/// One pair on this host: the machine that decides, and everything that carries out what it decides.
+final class Pair {
+  let configuration: Configuration.Pair
+  let loop: EventLoop
+  let logger: Logger
+  let desk: AdoptionDesk
+  let rules: RuleBook
+  let index: Int
+  let mark: PacketMark
+  let sender: RawSender
+
+  var machine: PairMachine
+  let feed: ReplicationFeed
+  let table = ConnectionTable()
+  let sampler: Sampler
+  let path: PacketPath
+  let active: ActiveSide
+  let holder: AddressHolder
+  let heartbeats: HeartbeatPaths
+  var server: ReplicationServer?
+  var client: ReplicationClient?
+  var takeover: Takeover?
+
+  private let node: String
+  /// How long restored connections wait for an application, ns.
+  let adoptTimeout: UInt64
+  private let instance: UInt64
+  private var packets: IOSource?
+  var ticker: Timer?
+  private var lastTick = MonotonicClock.now
+  var unclaim: Timer?
+  var peerName: String?
+  /// What the service manager shows may have changed.
+  var onStatusChange: (() -> Void)?
+
+  init(
+    _ configuration: Configuration.Pair, node: Configuration.Node, instance: UInt64, index: Int, mark: PacketMark,
+    queues: (ingress: UInt16, egress: UInt16), rules: RuleBook, manager: AddressManager, announcer: Announcer,
+    desk: AdoptionDesk,
+    loop: EventLoop, logger: Logger
+  ) throws {
+    var logger = logger
+    logger[metadataKey: "pair"] = "\(configuration.name)"
+    self.configuration = configuration
+    self.node = node.name
+    adoptTimeout = node.adoptTimeout
+    self.instance = instance
+    self.index = index
+    self.mark = mark
+    self.rules = rules
+    self.desk = desk
+    self.loop = loop
+    self.logger = logger
+    machine = PairMachine(
+      PairMachine.Configuration(configuration, node: node.name), instance: instance, now: MonotonicClock.now)
+    feed = try ReplicationFeed(gateIsOpen: false, loop: loop)
+    sampler = try Sampler(feed: feed, loop: loop)
+    path = try PacketPath(
+      ingressQueue: queues.ingress, egressQueue: queues.egress, table: table, feed: feed, sampler: sampler,
+      logger: logger)
+    active = try ActiveSide(
+      table: table, feed: feed, path: path, mark: mark, desk: desk, loop: loop, logger: logger)
+    holder = try AddressHolder(
+      configuration.addresses, manager: manager, announcer: announcer, loop: loop, logger: logger)
+    heartbeats = try HeartbeatPaths(configuration.heartbeat.paths, loop: loop)
+    sender = try RawSender()
+    try connect()
+  }
+
+  /// Ties events to the machine.
+  private func connect() throws {
+    packets = try loop.addIO(
+      path.descriptor, .readable, priority: LoopPriority.packets, description: "packets of \(name)"
+    ) { [weak self] _ in self?.path.process() }
+    heartbeats.onHeartbeat = { [weak self] path, heartbeat in
+      guard let self, heartbeat.pair == name else { return }
+      peerName = heartbeat.node
+      handle(.heartbeat(path: path, heartbeat))
+    }
+    let server = try ReplicationServer(
+      listeningOn: configuration.replication.local, loop: loop, feed: feed, table: table,
+      identity: ReplicationServer.Identity(
+        hello: { [unowned self] in hello }, isSource: { [unowned self] in machine.role == .active }), logger: logger)
+    server.onAttach = { [weak self] hello in self?.attached(hello) }
+    server.onSyncEnding = { [weak self] in self?.handle(.syncEnding) }
+    server.onSynced = { [weak self] in self?.handle(.standbySynced) }
+    server.onAcknowledge = { [weak self] in self?.acknowledged() }
+    server.onGoodbye = { [weak self] in self?.handle(.standbyLeft) }
+    server.onDetach = { [weak self] reason, stalled in self?.detached(reason, stalled: stalled) }
+    self.server = server
+    let client = try ReplicationClient(
+      local: configuration.replication.local.address, peer: configuration.replication.peer, loop: loop,
+      hello: { [unowned self] in hello }, logger: logger)
+    client.onFollowing = { [weak self] source in self?.handle(.following(epoch: source.epoch)) }
+    client.onSynced = { [weak self] in self?.handle(.syncCompleted) }
+    client.onDetach = { [weak self] reason in
+      self?.logger.warning("lost the active host's stream", metadata: ["reason": "\(reason)"])
+      self?.handle(.sourceLost)
+    }
+    client.onGoodbye = { [weak self] kind in self?.handle(kind == .handover ? .handedOver : .sourceLeft) }
+    self.client = client
+    ticker = try loop.addTimer(priority: LoopPriority.heartbeat, description: "tick of \(name)") { [weak self] in
+      self?.tick()
+    }
+    unclaim = try loop.addTimer(priority: LoopPriority.background, description: "rules of \(name)") { [weak self] in
+      self?.narrowRules()
+    }
+  }
+
+  var name: String { configuration.name }
+
+  private var hello: Hello {
+    Hello(
+      node: node, pair: name, instance: instance, epoch: machine.epoch, position: 0,
+      supportsMicroseconds: KernelFeatures.microsecondTimestamps)
+  }
+
+  func start() { tick() }
+
+  // MARK: Events
+
+  func handle(_ event: PairMachine.Event) {
+    perform(machine.handle(event, now: MonotonicClock.now))
+    onStatusChange?()
+  }
+
+  private func tick() {
+    heartbeats.drainAll()
+    detachStalled()
+    handle(.tick)
+    sendHeartbeat()
+    ticker?.set(at: MonotonicClock.now + configuration.heartbeat.interval)
+  }
+
+  /// A standby that lives but no longer acknowledges keeps the connections mute as one that is gone does.
+  private func detachStalled() {
+    let now = MonotonicClock.now
+    server?.observe(min(now - lastTick, 2 * configuration.heartbeat.interval))
+    lastTick = now
+    guard configuration.solo.policy == .allow, let server, server.stalled >= configuration.solo.exposeAfter else {
+      return
+    }
+    server.detach("it has not acknowledged anything for \(server.stalled / 1_000_000) ms")
+  }
+
+  func sendHeartbeat() { heartbeats.send { machine.heartbeat(sequence: $0) } }
+
+  private func attached(_ hello: Hello) {
+    peerName = hello.node
+    logger.event(.peerConnected, "standby connected", metadata: ["peer": "\(hello.node)"])
+    handle(.channelUp)
+  }
+
+  private func detached(_ reason: String, stalled: UInt64) {
+    logger.event(.peerLost, level: .warning, "standby lost", metadata: ["reason": "\(reason)"])
+    active.standbyMoved()
+    packets?.setEnabled(true)
+    handle(.channelDown(silence: stalled))
+  }
+
+  /// After each burst of acknowledgements, and when congestion ends.
+  private func acknowledged() {
+    active.standbyMoved()
+    packets?.setEnabled(!feed.source.isCongested)
+  }
+
+  // MARK: What the control socket asks
+
+  func serves(_ address: IPAddress) -> Bool { configuration.addresses.contains { $0.address == address } }
+
+  func connection(_ id: UInt64) -> LiveConnection? { table[id] }
+
+  func register(
+    _ socket: SharedDescriptor, flow: Flow, service: String, key: String?, owner: Int32,
+    completion: @escaping (Result<Registrar.Outcome, ControlError>) -> Void
+  ) {
+    guard machine.role == .active else { return completion(.failure(.notActive(pair: name))) }
+    if let known = table[flow] { return completion(.failure(.alreadyRegistered(id: known.name))) }
+    active.register(socket, flow: flow, service: service, key: key, owner: owner) { result in
+      completion(
+        result.mapError { error in
+          switch error {
+          case .unsupported(let reason): .unsupportedSocket(reason: reason)
+          case .system(let error): .unsupportedSocket(reason: "\(error)")
+          }
+        })
+    }
+  }
+
+  func release(_ connection: LiveConnection, how: ReleaseMode) {
+    switch how {
+    case .keep: active.release(connection, how: .keep)
+    case .close: active.release(connection, how: .close)
+    case .reset: active.release(connection, how: .reset)
+    }
+  }
+}

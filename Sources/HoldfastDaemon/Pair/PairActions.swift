@@ -1,0 +1,159 @@
+internal import LinuxNetwork
+internal import Logging
+internal import Pairing
+internal import Replication
+internal import TCPModel
+
+extension Pair {
+  /// How long after a takeover the rules go on sending every packet of the addresses through the queue, ns: changing them
+  /// costs the loop a few milliseconds, which the first packets after a takeover should not pay.
+  private static let narrowAfter: UInt64 = 1_000_000_000
+
+  /// Carries out what the machine decided, in order.
+  func perform(_ actions: [PairMachine.Action]) {
+    for action in actions { perform(action) }
+  }
+
+  private func perform(_ action: PairMachine.Action) {
+    switch action {
+    case .becomeActive(let epoch, let reason):
+      logger.event(.roleChanged, "active", metadata: ["role": "active", "epoch": "\(epoch)", "reason": "\(reason)"])
+      client?.stop()
+      client?.forgetLedgers()
+      active.epoch = epoch
+      path.strangers = .pass
+      holder.take()
+      unclaim?.set(at: MonotonicClock.now + Self.narrowAfter)
+    case .takeOver(let decision): takeOver(decision)
+    case .becomeStandby(let reason):
+      logger.event(.roleChanged, "standby", metadata: ["role": "standby", "reason": "\(reason)"])
+      becomeStandby()
+    case .fence(let reason):
+      logger.event(
+        .fenced, level: .error, "fenced: another host owns the connections",
+        metadata: ["role": "fenced", "reason": "\(reason)"])
+      fence()
+    case .openGate:
+      feed.source.gate.open()
+      active.standbyMoved()
+    case .holdGate: feed.source.gate.close()
+    case .detachStandby(let reason): server?.detach(reason)
+    case .setReplication(let phase):
+      logger.event(
+        .replicationChanged, level: phase == .synced || phase == .syncing ? .notice : .warning, "replication \(phase)",
+        metadata: ["epoch": "\(machine.epoch)", "connections": "\(table.count)"])
+    case .sendHeartbeat: sendHeartbeat()
+    case .note(.pathAlive(let path)):
+      logger.info("heartbeats arrive", metadata: ["path": "\(configuration.heartbeat.paths[path].local)"])
+    case .note(.conflict(let node, let epoch)):
+      logger.event(
+        .splitBrainDetected, level: .error, "the peer is active too, in an earlier epoch",
+        metadata: ["peer": "\(node)", "epoch": "\(epoch)"])
+    }
+  }
+
+  /// Goes on in the peer's place.
+  private func takeOver(_ decision: PairMachine.Takeover) {
+    let begun = MonotonicClock.now
+    let ledgers = client?.takeLedgers() ?? LedgerBook()
+    logger.event(
+      .takeoverStarted, level: .warning, "taking over",
+      metadata: [
+        "role": "active", "epoch": "\(decision.epoch)", "reason": "\(decision.reason)",
+        "connections": "\(ledgers.count)",
+        "detected_ms": "\(decision.silence.inMilliseconds)",
+      ])
+    active.epoch = decision.epoch
+    do {
+      let takeover = try Takeover(
+        of: ledgers, obstacle: decision.areLedgersUsable ? nil : "the ledgers are older than what the peer has seen",
+        path: path, table: table, mark: mark, sender: sender, loop: loop, begun: begun, logger: logger)
+      self.takeover = takeover
+      takeover.onRestored = { [weak self] in self?.restored($0) }
+      takeover.onComplete = { [weak self] in self?.completed($0, decision) }
+      takeover.hold()
+      holder.take()
+      holder.whenUsable { [weak takeover] in takeover?.start() }
+    } catch {
+      logger.event(.takeoverFailed, level: .critical, "takeover failed", metadata: ["error": "\(error)"])
+      path.strangers = .pass
+      holder.take()
+    }
+    unclaim?.set(at: MonotonicClock.now + Self.narrowAfter)
+  }
+
+  private func restored(_ connection: LiveConnection) {
+    connection.baselinePosition = feed.source.register(connection.ledger, now: MonotonicClock.now)
+    active.watch(connection)
+    if connection.ledger.input.unconsumedCount > 0 { sampler.inputArrived(connection) }
+    desk.offer(connection, patience: adoptTimeout)
+  }
+
+  /// One entry says what happened and how long it took.
+  private func completed(_ result: Takeover.Result, _ decision: PairMachine.Takeover) {
+    takeover = nil
+    for (ledger, reason) in result.lost {
+      logger.event(
+        .connectionLost, level: .error, "connection lost",
+        metadata: [
+          "connection": "\(LiveConnection.name(ofNumber: ledger.identity.id))", "peer": "\(ledger.flow.peer)",
+          "reason": "\(reason)",
+        ])
+    }
+    logger.event(
+      .takeoverCompleted, "takeover complete",
+      metadata: [
+        "epoch": "\(decision.epoch)", "connections": "\(result.restored.count + result.lost.count)",
+        "restored": "\(result.restored.count)", "lost": "\(result.lost.count)",
+        "detected_ms": "\(decision.silence.inMilliseconds)", "claimed_ms": "\(result.timeline.claimed.inMilliseconds)",
+        "probed_ms": "\(result.timeline.probed.inMilliseconds)",
+        "restored_ms": "\(result.timeline.restored.inMilliseconds)",
+        "released_ms": "\(result.timeline.released.inMilliseconds)",
+      ])
+  }
+
+  /// The first packets are through: from here on only registered sockets' packets take the way through the queue.
+  func narrowRules() {
+    guard machine.role == .active else { return }
+    path.strangers = .known
+    rules.setClaim(false, for: index)
+  }
+
+  private func becomeStandby() {
+    path.strangers = .drop
+    unclaim?.disarm()
+    server?.detach("this host is standby")
+    rules.setClaim(true, for: index)
+    holder.drop()
+    client?.follow()
+  }
+
+  /// The daemon ends. A standby that holds everything continues the connections; without one they go on here, unprotected.
+  func stop() {
+    switch machine.role {
+    case .active where feed.source.phase == .synced:
+      // Nothing leaves any more, so what the stream holds is all that any peer will ever have seen from here.
+      feed.source.gate.close()
+      server?.sayGoodbye(.handover)
+      holder.drop()
+      active.abandonAll()
+    case .active: active.unprotectAll()
+    case .standby: client?.sayGoodbye()
+    case .starting, .fenced: break
+    }
+    server?.detach("this host stops")
+    client?.stop()
+  }
+
+  private func fence() {
+    takeover = nil
+    path.interceptor = nil
+    // First nothing leaves, then nothing comes, then the sockets end without a packet.
+    feed.source.gate.close()
+    path.strangers = .drop
+    rules.setClaim(true, for: index)
+    holder.drop()
+    active.abandonAll()
+    server?.detach("this host was fenced")
+  }
+}

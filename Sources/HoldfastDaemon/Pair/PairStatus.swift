@@ -1,0 +1,79 @@
+internal import ControlAPI
+internal import Pairing
+internal import Replication
+internal import TCPModel
+
+extension Pair {
+  /// As `GetStatus` shows it.
+  var status: PairStatus {
+    let now = MonotonicClock.now
+    return PairStatus(
+      name: name, role: RoleName(machine.role), replication: replicationState, epoch: Int(machine.epoch),
+      peer: peerName,
+      addresses: configuration.addresses.map { "\($0)" }, connections: table.count,
+      protected: table.all.reduce(0) { $0 + (isProtected($1) ? 1 : 0) },
+      ledgers: client?.replica.ledgers.count ?? 0,
+      heartbeatPaths: configuration.heartbeat.paths.enumerated().map { index, path in
+        let heard = machine.lastHeard(path: index)
+        return HeartbeatPath(
+          local: "\(path.local)", peer: "\(path.peer)", alive: machine.isAlive(path: index, now: now),
+          lastHeardMilliseconds: heard.map { Int((now - min($0, now)) / 1_000_000) })
+      })
+  }
+
+  private var replicationState: ReplicationState {
+    switch machine.role {
+    case .active:
+      switch feed.source.phase {
+      case .synced: .synced
+      case .syncing: .syncing
+      case .detached: feed.source.gate.isOpen ? .exposed : .waiting
+      }
+    case .standby:
+      if client?.replica.isComplete ?? false {
+        client?.isAttached ?? false ? .synced : .stale
+      } else {
+        client?.isAttached ?? false ? .syncing : .waiting
+      }
+    case .starting, .fenced: .waiting
+    }
+  }
+
+  /// The standby could continue this connection now.
+  func isProtected(_ connection: LiveConnection) -> Bool {
+    feed.source.phase == .synced && connection.ledger.obstacle == nil
+      && (connection.baselinePosition ?? 0) <= feed.source.acknowledged
+  }
+
+  /// As `ListConnections` shows them: live ones where this host owns them, ledgers on a standby.
+  var connectionInfos: [ConnectionInfo] {
+    guard machine.role == .standby else {
+      let lag = Int(feed.source.lag)
+      return table.all.map {
+        ConnectionInfo($0.ledger, pair: name, live: $0, protected: isProtected($0), lag: lag)
+      }
+    }
+    guard let client else { return [] }
+    let current = client.isAttached && client.replica.isComplete
+    return client.replica.ledgers.all.map {
+      ConnectionInfo($0, pair: name, live: nil, protected: current && $0.obstacle == nil, lag: 0)
+    }
+  }
+
+  /// One line for the service manager.
+  var summary: String {
+    let connections = machine.role == .active ? table.count : (client?.replica.ledgers.count ?? 0)
+    return "\(machine.role) for \(name) (\(connections) connections, \(replicationState))"
+  }
+}
+
+extension RoleName {
+  init(_ role: Role) {
+    switch role {
+    case .starting: self = .starting
+    case .active: self = .active
+    case .standby: self = .standby
+    case .fenced: self = .fenced
+    }
+  }
+}

@@ -1,0 +1,98 @@
+internal import LinuxNetwork
+internal import Replication
+
+/// One connection of the replication channel: frames in, bytes out, whatever the transport does to them on the way.
+final class ChannelSession {
+  let transport: any ByteTransport
+  private var incoming = IncomingStream()
+  private var events: IOSource?
+  private let loop: EventLoop
+  private var wantsWrite = false
+  private(set) var isClosed = false
+  private var pieces: [UnsafeRawBufferPointer] = []
+
+  /// One frame; throws when it cannot be followed, which ends the session.
+  var onFrame: ((Frame) throws(ProtocolError) -> Void)?
+  /// After a burst of frames has been handed out: the moment to acknowledge them.
+  var onBurst: (() -> Void)?
+  /// The transport takes bytes again.
+  var onWritable: (() -> Void)?
+  /// The session is over, for this reason; called once.
+  var onClose: ((String) -> Void)?
+
+  init(_ transport: any ByteTransport, loop: EventLoop) throws(SystemCallError) {
+    self.transport = transport
+    self.loop = loop
+    events = try loop.addIO(
+      transport.descriptor, .readable, priority: LoopPriority.replication, description: "replication channel"
+    ) { [weak self] ready in self?.handle(ready) }
+  }
+
+  /// The stream position of what has been handed out.
+  var position: UInt64 { incoming.position }
+  func rebase(to position: UInt64) { incoming.rebase(to: position) }
+
+  private func handle(_ ready: IOEvents) {
+    if ready.contains(.writable) {
+      onWritable?()
+      if isClosed { return }
+    }
+    if !ready.isDisjoint(with: [.readable, .hangup, .error]) { readBurst() }
+  }
+
+  private func readBurst() {
+    do {
+      for _ in 0..<Self.readsPerTurn {
+        let space = incoming.space()
+        guard let count = try transport.read(into: space) else { break }
+        guard count > 0 else { return close("the other side closed the channel") }
+        incoming.commit(count)
+        while let frame = try incoming.next() {
+          try onFrame?(frame)
+          if isClosed { return }
+        }
+        // Less than there was room for: nothing is left.
+        if count < space.count { break }
+      }
+    } catch let error as ProtocolError {
+      return close("\(error)")
+    } catch {
+      return close("\(error)")
+    }
+    onBurst?()
+  }
+  private static let readsPerTurn = 4
+
+  /// Writes what the transport takes; the rest goes when it is writable again.
+  func flush(_ stream: inout OutgoingStream) {
+    guard !isClosed else { return }
+    do {
+      while stream.unsentCount > 0 {
+        stream.pieces(into: &pieces)
+        guard let count = try transport.write(pieces) else { break }
+        stream.consume(count)
+      }
+    } catch {
+      return close("\(error)")
+    }
+    let wanted = stream.unsentCount > 0
+    if wanted != wantsWrite {
+      wantsWrite = wanted
+      events?.setEvents(wanted ? [.readable, .writable] : .readable)
+    }
+  }
+
+  func close(_ reason: String) {
+    guard !isClosed else { return }
+    isClosed = true
+    events?.cancel()
+    events = nil
+    let onClose = self.onClose
+    // The closures hold this session's owner, and the owner this session.
+    onFrame = nil
+    onBurst = nil
+    onWritable = nil
+    self.onClose = nil
+    onClose?(reason)
+  }
+}

@@ -1,0 +1,172 @@
+internal import LinuxNetwork
+internal import Logging
+internal import Replication
+internal import TCPModel
+
+/// The standby's end of the channel: keeps a connection to the active host, folds what comes, and acknowledges it.
+final class ReplicationClient {
+  private let local: IPAddress
+  private let peer: Endpoint
+  private let loop: EventLoop
+  private let logger: Logger
+  private let hello: () -> Hello
+  private var retry: Timer?
+
+  private var connecting: (socket: StreamSocket, events: IOSource)?
+  private var session: ChannelSession?
+  private var outgoing = OutgoingStream()
+  private var acknowledged: UInt64 = 0
+  private(set) var replica = Replica()
+  private(set) var source: Hello?
+  private var isFollowing = false
+  private var lastFailure: String?
+
+  /// The active host answered: its stream begins.
+  var onFollowing: ((Hello) -> Void)?
+  var onSynced: (() -> Void)?
+  var onGoodbye: ((Goodbye) -> Void)?
+  /// The channel broke: the ledgers are no longer current.
+  var onDetach: ((String) -> Void)?
+
+  private static let retryInterval: UInt64 = 100_000_000
+  private static let connectTimeout: UInt64 = 1_000_000_000
+
+  init(local: IPAddress, peer: Endpoint, loop: EventLoop, hello: @escaping () -> Hello, logger: Logger)
+    throws(SystemCallError)
+  {
+    self.local = local
+    self.peer = peer
+    self.loop = loop
+    self.hello = hello
+    self.logger = logger
+    retry = try loop.addTimer(priority: LoopPriority.background, description: "replication retry") { [weak self] in
+      self?.attempt()
+    }
+  }
+
+  var isAttached: Bool { session != nil && source != nil }
+
+  /// Connects, and again whenever the connection ends, until `stop`.
+  func follow() {
+    guard !isFollowing else { return }
+    isFollowing = true
+    attempt()
+  }
+
+  func stop() {
+    isFollowing = false
+    retry?.disarm()
+    connecting?.events.cancel()
+    connecting = nil
+    session?.close("no longer following")
+  }
+
+  /// Tells the active host that this one stops: it need not wait for it.
+  func sayGoodbye() {
+    guard source != nil else { return }
+    outgoing.append(.goodbye, body: [Goodbye.leaving.rawValue])
+    flush()
+  }
+
+  /// The ledgers, for a takeover; following ends.
+  func takeLedgers() -> LedgerBook {
+    let ledgers = replica.takeLedgers()
+    stop()
+    return ledgers
+  }
+
+  func forgetLedgers() { replica.reset() }
+
+  private func attempt() {
+    guard isFollowing, session == nil else { return }
+    connecting?.events.cancel()
+    connecting = nil
+    retry?.set(at: MonotonicClock.now + Self.connectTimeout)
+    do {
+      let socket = try StreamSocket.connect(to: peer, from: local)
+      let events = try loop.addIO(
+        socket.descriptor, .writable, priority: LoopPriority.control, description: "replication connect"
+      ) { [weak self] _ in self?.connected() }
+      connecting = (socket, events)
+    } catch {
+      failed("\(error)")
+    }
+  }
+
+  private func failed(_ reason: String) {
+    if reason != lastFailure {
+      lastFailure = reason
+      logger.info("cannot follow the peer yet", metadata: ["peer": "\(peer)", "reason": "\(reason)"])
+    }
+    if isFollowing { retry?.set(at: MonotonicClock.now + Self.retryInterval) }
+  }
+
+  private func connected() {
+    guard let (socket, events) = connecting else { return }
+    events.cancel()
+    connecting = nil
+    do {
+      try socket.finishConnect()
+      let session = try ChannelSession(socket, loop: loop)
+      self.session = session
+      source = nil
+      acknowledged = 0
+      outgoing = OutgoingStream()
+      session.onFrame = { [weak self] frame throws(ProtocolError) in try self?.take(frame) }
+      session.onBurst = { [weak self] in self?.acknowledge() }
+      session.onWritable = { [weak self] in self?.flush() }
+      session.onClose = { [weak self] reason in self?.closed(reason) }
+      outgoing.append(.hello, body: hello().encoded)
+      flush()
+    } catch {
+      failed("\(error)")
+    }
+  }
+
+  private func flush() { session?.flush(&outgoing) }
+
+  private func closed(_ reason: String) {
+    let wasAttached = source != nil
+    session = nil
+    source = nil
+    if wasAttached {
+      lastFailure = nil
+      onDetach?(reason)
+    }
+    failed(reason)
+  }
+
+  private func take(_ frame: Frame) throws(ProtocolError) {
+    guard source != nil else { return try greet(frame) }
+    switch try replica.fold(frame, now: MonotonicClock.now) {
+    case .synced?: onSynced?()
+    case .goodbye(let kind)?: onGoodbye?(kind)
+    case nil: break
+    }
+  }
+
+  private func greet(_ frame: Frame) throws(ProtocolError) {
+    if frame.type == FrameType.refuse.rawValue {
+      throw .refused(String(decoding: frame.body.prefix(1024), as: UTF8.self))
+    }
+    let theirs = try Hello(frame)
+    let ours = hello()
+    guard theirs.pair == ours.pair else {
+      throw .refused("\(peer) replicates pair \"\(theirs.pair)\", not \"\(ours.pair)\"")
+    }
+    retry?.disarm()
+    lastFailure = nil
+    session?.rebase(to: theirs.position)
+    acknowledged = theirs.position
+    source = theirs
+    onFollowing?(theirs)
+    logger.info("following", metadata: ["peer": "\(theirs.node)", "epoch": "\(theirs.epoch)"])
+  }
+
+  private func acknowledge() {
+    guard let session, source != nil, session.position > acknowledged else { return }
+    acknowledged = session.position
+    outgoing.appendNumber(.acknowledge, acknowledged)
+    flush()
+  }
+}

@@ -1,0 +1,40 @@
+internal import LinuxNetwork
+internal import Replication
+
+/// The stream that everything on the active host writes its records to, and the way to get it moving.
+final class ReplicationFeed {
+  var source: ReplicationSource
+  /// Sends what is due; set by the channel while a standby is attached.
+  var onFlush: (() -> Void)?
+  private var linger: Timer?
+  private var isLingering = false
+
+  /// How long records that nothing waits for may wait for company, ns. A request's record then travels with its answer's, which
+  /// halves the work of a ping-pong on both hosts.
+  private static let lingering: UInt64 = 1_000_000
+  /// Bytes that do not wait.
+  private static let lingeringLimit = 1 << 16
+
+  init(gateIsOpen: Bool, loop: EventLoop) throws(SystemCallError) {
+    source = ReplicationSource(gateIsOpen: gateIsOpen)
+    linger = try loop.addTimer(priority: LoopPriority.replication, description: "replication linger") { [weak self] in
+      self?.isLingering = false
+      self?.flush()
+    }
+  }
+
+  @inline(__always)
+  func flush() {
+    if source.outgoing.unsentCount > 0 { onFlush?() }
+  }
+
+  /// Sends soon what no held packet waits for, or now if it is much.
+  func flushSoon() {
+    let count = source.outgoing.unsentCount
+    guard count > 0 else { return }
+    if count >= Self.lingeringLimit { return flush() }
+    guard !isLingering else { return }
+    isLingering = true
+    linger?.set(at: MonotonicClock.now + Self.lingering)
+  }
+}

@@ -1,0 +1,178 @@
+internal import LinuxNetwork
+internal import Logging
+internal import Replication
+internal import TCPModel
+
+/// The active host's end of the channel: takes the standby's connection and feeds it.
+///
+/// The socket listens in every role, so that a peer which mistakes this host for the active one is told so, and not left to
+/// time out.
+final class ReplicationServer {
+  struct Identity {
+    var hello: () -> Hello
+    /// Whether this host is the one to follow.
+    var isSource: () -> Bool
+  }
+
+  private let listener: StreamListener
+  private let loop: EventLoop
+  private let feed: ReplicationFeed
+  private let table: ConnectionTable
+  private let identity: Identity
+  private let logger: Logger
+  private var accepting: IOSource?
+  private var timer: Timer?
+
+  /// Connections that have not said hello yet.
+  private var strangers: [ObjectIdentifier: (session: ChannelSession, deadline: UInt64)] = [:]
+  private var standby: ChannelSession?
+
+  /// Called with the standby's hello when one is attached.
+  var onAttach: ((Hello) -> Void)?
+  /// The end of the sync is about to be written.
+  var onSyncEnding: (() -> Void)?
+  /// The sync is complete.
+  var onSynced: (() -> Void)?
+  /// The standby acknowledged something.
+  var onAcknowledge: (() -> Void)?
+  /// The standby stops on purpose; it is detached right after.
+  var onGoodbye: (() -> Void)?
+  /// With the time, ns, for which the standby is known not to have acknowledged what it was sent.
+  var onDetach: ((_ reason: String, _ stalled: UInt64) -> Void)?
+
+  /// For how long nothing was acknowledged although something should have been, in observed ns.
+  private(set) var stalled: UInt64 = 0
+  private var lastAcknowledged: UInt64 = 0
+
+  /// Bounds what strangers can cost.
+  private static let strangerLimit = 16
+  private static let helloTimeout: UInt64 = 2_000_000_000
+
+  init(
+    listeningOn local: Endpoint, loop: EventLoop, feed: ReplicationFeed, table: ConnectionTable, identity: Identity,
+    logger: Logger
+  ) throws(SystemCallError) {
+    listener = try StreamListener(on: local)
+    self.loop = loop
+    self.feed = feed
+    self.table = table
+    self.identity = identity
+    self.logger = logger
+    accepting = try loop.addIO(
+      listener.descriptor, .readable, priority: LoopPriority.control, description: "replication listener"
+    ) { [weak self] _ in self?.acceptAll() }
+    timer = try loop.addTimer(priority: LoopPriority.background, description: "hello timeout") { [weak self] in
+      self?.dropSilent()
+    }
+    feed.onFlush = { [weak self] in self?.flush() }
+  }
+
+  var isAttached: Bool { standby != nil }
+
+  /// Ends the standby's session; it may connect again.
+  func detach(_ reason: String) { standby?.close(reason) }
+
+  /// Time has passed: watches whether acknowledgements keep coming.
+  /// - Parameter observed: ns in which they could have been heard.
+  func observe(_ observed: UInt64) {
+    let isMoving = feed.source.acknowledged != lastAcknowledged || feed.source.lag == 0
+    lastAcknowledged = feed.source.acknowledged
+    stalled = isMoving ? 0 : stalled + observed
+  }
+
+  /// Says goodbye and sends it, as far as the transport takes it at once.
+  func sayGoodbye(_ kind: Goodbye) {
+    guard standby != nil else { return }
+    feed.source.outgoing.append(.goodbye, body: [kind.rawValue])
+    flush()
+  }
+
+  private func flush() {
+    guard let standby else { return }
+    if feed.source.pump(table.ledgers, now: MonotonicClock.now) { onSyncEnding?() }
+    standby.flush(&feed.source.outgoing)
+  }
+
+  private func acceptAll() {
+    do {
+      while let socket = try listener.accept() {
+        guard strangers.count < Self.strangerLimit else { continue }
+        let session = try ChannelSession(socket, loop: loop)
+        let key = ObjectIdentifier(session)
+        session.onFrame = { [weak self, unowned session] frame throws(ProtocolError) in
+          try self?.greet(session, frame)
+        }
+        session.onClose = { [weak self] reason in
+          self?.strangers[key] = nil
+          self?.logger.warning(
+            "replication connection refused", metadata: ["peer": "\(socket.peer)", "reason": "\(reason)"])
+        }
+        strangers[key] = (session, MonotonicClock.now + Self.helloTimeout)
+        timer?.set(at: strangers.values.map(\.deadline).min() ?? 0)
+      }
+    } catch {
+      logger.warning("cannot accept a replication connection", metadata: ["error": "\(error)"])
+    }
+  }
+
+  private func dropSilent() {
+    let now = MonotonicClock.now
+    for (session, deadline) in strangers.values where deadline <= now {
+      session.close("no hello within \(Self.helloTimeout / 1_000_000_000) s")
+    }
+    if let next = strangers.values.map(\.deadline).min() { timer?.set(at: next) }
+  }
+
+  /// The first frame of a connection.
+  private func greet(_ session: ChannelSession, _ frame: Frame) throws(ProtocolError) {
+    let theirs = try Hello(frame)
+    let ours = identity.hello()
+    if let reason = refusal(of: theirs, by: ours) {
+      var farewell = OutgoingStream()
+      farewell.append(.refuse, body: Array(reason.utf8))
+      session.flush(&farewell)
+      session.close(reason)
+      return
+    }
+    // A standby that connects again has given up its former connection, whatever that one's socket says.
+    standby?.close("the standby connected again")
+    strangers[ObjectIdentifier(session)] = nil
+    standby = session
+    session.onFrame = { [weak self] frame throws(ProtocolError) in try self?.acknowledged(frame) }
+    session.onWritable = { [weak self] in self?.flush() }
+    session.onClose = { [weak self] reason in
+      guard let self else { return }
+      standby = nil
+      feed.source.detach()
+      onDetach?(reason, stalled)
+    }
+    stalled = 0
+    feed.source.attach(ours, connections: table.ledgers.all.map(\.identity.id))
+    onAttach?(theirs)
+    flush()
+  }
+
+  private func refusal(of theirs: Hello, by ours: Hello) -> String? {
+    if theirs.pair != ours.pair {
+      return "this end replicates pair \"\(ours.pair)\", not \"\(theirs.pair)\": give both hosts the same pair name"
+    }
+    if theirs.node == ours.node {
+      return "both hosts call themselves \"\(ours.node)\": give each its own [node] name"
+    }
+    if !identity.isSource() { return "\(ours.node) is not active for pair \"\(ours.pair)\"" }
+    if !theirs.supportsMicroseconds, table.all.contains(where: { $0.ledger.timestamp.unit == .microseconds }) {
+      return "connections with microsecond timestamps need Linux 6.7 or later on \(theirs.node)"
+    }
+    return nil
+  }
+
+  private func acknowledged(_ frame: Frame) throws(ProtocolError) {
+    if frame.type == FrameType.goodbye.rawValue {
+      onGoodbye?()
+      standby?.close("the standby said goodbye")
+      return
+    }
+    if try feed.source.receive(frame) { onSynced?() }
+    onAcknowledge?()
+  }
+}

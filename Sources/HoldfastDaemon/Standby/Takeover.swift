@@ -1,0 +1,185 @@
+internal import LinuxNetwork
+internal import Logging
+internal import Replication
+internal import TCPModel
+
+/// Continues the connections of a host that is gone: asks peers where they are, restores the sockets, and lets their packets in.
+///
+/// Each connection goes its own way. Until its socket stands, its packets wait in the kernel's queue; as soon as it does they go
+/// in, whatever the others do. Packets of no known connection pass: the kernel answers them as it would any stranger's.
+final class Takeover {
+  /// What happened when, ns after the peer was declared dead; the journal's summary.
+  struct Timeline {
+    var claimed: UInt64 = 0
+    var probed: UInt64 = 0
+    var restored: UInt64 = 0
+    var released: UInt64 = 0
+  }
+
+  struct Result {
+    var restored: [LiveConnection] = []
+    var lost: [(ledger: Ledger, reason: String)] = []
+    var timeline = Timeline()
+  }
+
+  private let path: PacketPath
+  private let table: ConnectionTable
+  private let mark: PacketMark
+  private let sender: RawSender
+  private let logger: Logger
+  private var timer: Timer?
+  private let begun: UInt64
+
+  private var ledgers: LedgerBook
+  /// Why none of them may be restored.
+  private let obstacle: String?
+  /// Connections whose peer has been asked and has not answered.
+  private var asked: [UInt64: Ledger] = [:]
+  private var held: [Flow: [(packet: UInt32, segment: Segment)]] = [:]
+  private var attempts = 0
+  private var result = Result()
+
+  var onComplete: ((Result) -> Void)?
+  var onRestored: ((LiveConnection) -> Void)?
+
+  /// ns after the first probe: neighbours may need a moment to learn the new link-layer address.
+  private static let probeSchedule: [UInt64] = [0, 10_000_000, 30_000_000, 60_000_000, 90_000_000]
+  private static let probeLimit: UInt64 = 120_000_000
+  /// The kernel's initial congestion window, segments: as much goes out at once, so that even an acknowledgement of all of it
+  /// meets data that has been sent.
+  private static let initialWindow = 10
+
+  init(
+    of ledgers: LedgerBook, obstacle: String?, path: PacketPath, table: ConnectionTable, mark: PacketMark,
+    sender: RawSender,
+    loop: EventLoop, begun: UInt64, logger: Logger
+  ) throws(SystemCallError) {
+    self.ledgers = ledgers
+    self.obstacle = obstacle
+    self.path = path
+    self.table = table
+    self.mark = mark
+    self.sender = sender
+    self.begun = begun
+    self.logger = logger
+    timer = try loop.addTimer(priority: LoopPriority.packets, description: "takeover") { [weak self] in self?.tick() }
+  }
+
+  /// From here on packets of known connections are kept until their sockets stand.
+  func hold() {
+    path.strangers = .pass
+    path.interceptor = { [weak self] packet, segment, flow in self?.intercept(packet, segment, flow) }
+  }
+
+  /// The addresses are up and announced. Nothing has been let in yet.
+  func start() {
+    result.timeline.claimed = MonotonicClock.now - begun
+    var ready: [Ledger] = []
+    for ledger in ledgers.all {
+      if let obstacle = obstacle ?? ledger.obstacle {
+        lose(ledger, obstacle)
+      } else if Self.mustAsk(ledger) {
+        asked[ledger.identity.id] = ledger
+      } else {
+        ready.append(ledger)
+      }
+    }
+    // Ask first: the answers travel while the others are restored.
+    ask()
+    for ledger in ready { restore(ledger, sentBoundary: ledger.output.sndUna) }
+    finishIfDone()
+  }
+
+  private static func mustAsk(_ ledger: Ledger) -> Bool {
+    ledger.output.unacknowledgedCount > initialWindow * Int(ledger.negotiated.maximumSegmentSize)
+  }
+
+  private func ask() {
+    for ledger in asked.values {
+      do {
+        try sender.send(SegmentBuilder.probe(for: ledger, now: MonotonicClock.now))
+      } catch {
+        logger.warning(
+          "cannot ask a peer where it is", metadata: ["peer": "\(ledger.flow.peer)", "error": "\(error)"])
+      }
+    }
+    attempts += 1
+    guard !asked.isEmpty else { return }
+    let next = attempts < Self.probeSchedule.count ? Self.probeSchedule[attempts] : Self.probeLimit
+    timer?.set(at: begun + result.timeline.claimed + next)
+  }
+
+  private func tick() {
+    if MonotonicClock.now >= begun + result.timeline.claimed + Self.probeLimit {
+      // No answer: what was sent is put back as sent, and the kernel's own timers find out.
+      for ledger in asked.values { restore(ledger, sentBoundary: ledger.output.sndNxt) }
+      asked = [:]
+      finishIfDone()
+    } else {
+      ask()
+    }
+  }
+
+  /// An ingress packet while the takeover runs.
+  private func intercept(_ packet: QueuedPacket, _ segment: Segment, _ flow: Flow) {
+    if let connection = table[flow] {
+      path.record(packet, segment, connection)
+      return path.accept(packet.id)
+    }
+    guard let ledger = ledgers[flow] else { return path.accept(packet.id) }
+    guard path.hasGoodChecksum(packet, segment) else { return path.accept(packet.id) }
+    ledger.foldIngress(segment.header, segment.payload(in: packet.bytes))
+    held[flow, default: []].append((packet.id, segment))
+    guard asked[ledger.identity.id] != nil, segment.header.flags.contains(.ack),
+      segment.header.acknowledgement == ledger.output.sndUna
+    else { return }
+    // The peer's true position. Behind a hole it may hold more: its next acknowledgement jumps over that, so it must meet
+    // data that counts as sent.
+    asked[ledger.identity.id] = nil
+    let boundary = segment.highestSelectiveAcknowledgement.map {
+      SequenceNumber.earliest($0, ledger.output.sndNxt)
+    }
+    restore(ledger, sentBoundary: boundary ?? ledger.output.sndUna, wasAnswered: true)
+    finishIfDone()
+  }
+
+  /// - Parameter wasAnswered: whether the peer has told its position.
+  private func restore(_ ledger: Ledger, sentBoundary: SequenceNumber, wasAnswered: Bool = false) {
+    do {
+      let state = ledger.state
+      let restored = try RestoredSocket.build(
+        RestorePlan(state: state, sentBoundary: sentBoundary, mark: mark.value, probes: !wasAnswered))
+      let socket = SharedDescriptor(try restored.leave(sender: sender))
+      let connection = try LiveConnection(ledger: ledger, socket: socket, rcvNxt: state.rcvNxt, owner: 0)
+      table.insert(connection)
+      result.restored.append(connection)
+      onRestored?(connection)
+    } catch {
+      lose(ledger, "\(error)")
+    }
+    ledgers.remove(ledger.identity.id)
+    for (packet, _) in held.removeValue(forKey: ledger.flow) ?? [] { path.accept(packet) }
+  }
+
+  /// A connection that cannot go on is reset: a clean end beats a silent one.
+  private func lose(_ ledger: Ledger, _ reason: String) {
+    result.lost.append((ledger, reason))
+    ledgers.remove(ledger.identity.id)
+    guard !ledger.wasReset else { return }
+    do {
+      try sender.send(SegmentBuilder.reset(for: ledger))
+    } catch {
+      logger.warning("cannot reset a connection", metadata: ["peer": "\(ledger.flow.peer)", "error": "\(error)"])
+    }
+  }
+
+  private func finishIfDone() {
+    guard asked.isEmpty, let onComplete else { return }
+    self.onComplete = nil
+    timer?.disarm()
+    result.timeline.restored = MonotonicClock.now - begun
+    result.timeline.released = result.timeline.restored
+    path.interceptor = nil
+    onComplete(result)
+  }
+}

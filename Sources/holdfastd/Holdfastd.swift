@@ -1,0 +1,40 @@
+public import ArgumentParser
+internal import ControlAPI
+internal import HoldfastDaemon
+public import Logging
+
+@main
+struct Holdfastd: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "holdfastd",
+    abstract: "Keeps established TCP connections alive when their host dies.",
+    discussion: """
+      Runs in the foreground until SIGTERM or SIGINT. Exit status: 0 after an orderly stop or a valid --check, 1 when the \
+      configuration cannot be used or the daemon cannot go on, 64 when the command line is wrong.
+      """,
+    version: "holdfastd \(holdfastVersion)")
+
+  @Option(name: [.short, .long], help: ArgumentHelp("The configuration file.", valueName: "file"))
+  var config = "/etc/holdfast/holdfastd.toml"
+
+  @Flag(help: "Check the configuration and exit.")
+  var check = false
+
+  @Flag(help: "Remove the service addresses from this host and exit: for the service manager, after a crash.")
+  var withdraw = false
+
+  @Option(help: ArgumentHelp("The least severe messages to log.", valueName: "level"))
+  var logLevel = Logger.Level.info
+
+  func validate() throws {
+    if check && withdraw { throw ValidationError("--check and --withdraw exclude each other.") }
+  }
+
+  func run() throws {
+    if check { throw ExitCode(DaemonStart.check(path: config)) }
+    if withdraw { throw ExitCode(DaemonStart.withdraw(path: config, level: logLevel)) }
+    throw ExitCode(DaemonStart.run(path: config, level: logLevel))
+  }
+}
+
+extension Logger.Level: @retroactive ExpressibleByArgument {}

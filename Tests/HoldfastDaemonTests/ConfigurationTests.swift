@@ -1,0 +1,355 @@
+import LinuxNetwork
+import SystemPackage
+import TCPModel
+import Testing
+
+@testable import HoldfastDaemon
+
+/// A whole configuration of which each test changes one thing.
+private let good = """
+  [node]
+  name = "alpha"
+
+  [[pair]]
+  name = "web"
+  addresses = ["10.77.0.100/24 dev eth0", "fd77::100/64 dev eth0"]
+  prefer = "active"
+
+  [pair.replication]
+  local = "10.78.0.1:7411"
+  peer = "10.78.0.2:7411"
+  security = "none"
+
+  [pair.heartbeat]
+  paths = [
+    { local = "10.78.0.1:7412", peer = "10.78.0.2:7412" },
+    { local = "[fd77::1]:7412", peer = "[fd77::2]:7412" },
+  ]
+  """
+
+private let second = """
+
+  [[pair]]
+  name = "mail"
+  addresses = ["10.77.0.101/24 dev eth0"]
+  prefer = "standby"
+  [pair.replication]
+  local = "10.78.0.1:7413"
+  peer = "10.78.0.2:7413"
+  security = "none"
+  [pair.heartbeat]
+  paths = [ { local = "10.78.0.1:7414", peer = "10.78.0.2:7414" } ]
+  """
+
+private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
+  try Configuration.parse(text, file: "test.toml")
+}
+
+@Suite struct ConfigurationTests {
+  @Test func whatIsNotSaidHasItsDefault() throws {
+    let configuration = try parse(good)
+    let node = configuration.node
+    #expect(node.name == "alpha")
+    #expect(node.control == "/run/holdfast/control.sock")
+    #expect(node.controlMode == 0o660)
+    #expect(node.controlGroup == nil)
+    #expect(node.markMask == 0x00f0_0000)
+    #expect(node.queueBase == 4200)
+    #expect(node.adoptTimeout == 5_000_000_000)
+    let pair = try #require(configuration.pairs.first)
+    #expect(configuration.pairs.count == 1)
+    #expect(pair.name == "web")
+    #expect(pair.addresses.map(\.description) == ["10.77.0.100/24 dev eth0", "fd77::100/64 dev eth0"])
+    #expect(pair.prefer == .active)
+    #expect(pair.replication.local.description == "10.78.0.1:7411")
+    #expect(pair.replication.peer.description == "10.78.0.2:7411")
+    #expect(pair.replication.security == .none)
+    #expect(pair.heartbeat.paths.map(\.peer.description) == ["10.78.0.2:7412", "[fd77::2]:7412"])
+    #expect(pair.heartbeat.interval == 50_000_000)
+    #expect(pair.heartbeat.deadAfter == 200_000_000)
+    #expect(pair.solo.arbiter == .none)
+    #expect(pair.solo.policy == .allow)
+    #expect(pair.solo.exposeAfter == 500_000_000)
+  }
+
+  @Test func everyKeyIsTaken() throws {
+    let node = """
+      name = "alpha"
+      control = "/run/other.sock"
+      control_mode = "0600"
+      control_group = "web"
+      mark_mask = 0xff
+      queue_base = 100
+      adopt_timeout = "2min"
+      """
+    let text =
+      good.replacing(#"name = "alpha""#, with: node)
+        + """
+
+        interval = "10ms"
+        dead_after = "500us"
+        [pair.solo]
+        arbiter = "none"
+        policy = "hold"
+        expose_after = "0s"
+        """.replacing("500us", with: "35ms")
+    let configuration = try parse(text + second)
+    #expect(configuration.node.control == "/run/other.sock")
+    #expect(configuration.node.controlMode == 0o600)
+    #expect(configuration.node.controlGroup == "web")
+    #expect(configuration.node.markMask == 0xff)
+    #expect(configuration.node.queueBase == 100)
+    #expect(configuration.node.adoptTimeout == 120_000_000_000)
+    #expect(configuration.pairs.map(\.name) == ["web", "mail"])
+    #expect(configuration.pairs.map(\.prefer) == [.active, .standby])
+    let pair = configuration.pairs[0]
+    #expect(pair.heartbeat.interval == 10_000_000)
+    #expect(pair.heartbeat.deadAfter == 35_000_000)
+    #expect(pair.solo.policy == .hold)
+    #expect(pair.solo.exposeAfter == 0)
+  }
+
+  struct Mistake: Sendable, CustomTestStringConvertible {
+    let old: String
+    let new: String
+    let message: String
+    init(_ old: String, _ new: String, _ message: String) { (self.old, self.new, self.message) = (old, new, message) }
+    var testDescription: String { message }
+  }
+
+  /// What is replaced in the good configuration, by what, and what the operator then reads.
+  @Test(arguments: [
+    // Keys
+    Mistake("prefer =", "perfer =", #"pair[0].perfer: unknown key; did you mean "prefer"?"#),
+    Mistake("paths = [", "path = [", #"pair[0].heartbeat.path: unknown key; did you mean "paths"?"#),
+    Mistake("[node]", "[nodes]", #"nodes: unknown key; did you mean "node"?"#),
+    Mistake("prefer =", "completely_else = 1\nprefer =", "pair[0].completely_else: unknown key"),
+    Mistake(
+      #"{ local = "10.78.0.1:7412","#, #"{ loacl = "10.78.0.1:7412","#,
+      #"pair[0].heartbeat.paths[0].loacl: unknown key; did you mean "local"?"#),
+    // Missing
+    Mistake("[node]\nname = \"alpha\"", "", "node: is missing; expected the table [node]"),
+    Mistake(
+      "name = \"alpha\"", "", #"node.name: is missing; expected a name of 1 to 64 letters, digits, ".", "_" and "-""#),
+    Mistake(
+      "name = \"web\"", "", #"pair[0].name: is missing; expected a name of 1 to 64 letters, digits, ".", "_" and "-""#),
+    Mistake(#"prefer = "active""#, "", #"pair[0].prefer: is missing; expected "active" or "standby""#),
+    Mistake(
+      #"addresses = ["10.77.0.100/24 dev eth0", "fd77::100/64 dev eth0"]"#, "addresses = []",
+      #"pair[0].addresses: is missing; expected an array of addresses such as "10.77.0.100/24 dev eth0", at least one"#),
+    Mistake(
+      #"local = "10.78.0.1:7411""#, "",
+      #"pair[0].replication.local: is missing; expected an address and a port, as in "10.78.0.1:7411" or "[fd78::1]:7411""#
+    ),
+    Mistake(
+      #"{ local = "10.78.0.1:7412", peer = "10.78.0.2:7412" },"#, #"{ local = "10.78.0.1:7412" },"#,
+      "pair[0].heartbeat.paths[0].peer: is missing; expected an address and a port, as in \"10.78.0.1:7411\" or "
+        + "\"[fd78::1]:7411\""),
+    // Types
+    Mistake(
+      "name = \"alpha\"", "name = 1",
+      #"node.name: expected a name of 1 to 64 letters, digits, ".", "_" and "-", found the integer 1"#),
+    Mistake(
+      "[pair.heartbeat]", "[pair.heartbeat]\ninterval = 50",
+      #"pair[0].heartbeat.interval: expected a duration from 1ms to 60s, as in "50ms", found the integer 50"#),
+    Mistake("[[pair]]", "[pair]", "pair: expected an array of tables, found a table"),
+    Mistake(
+      #"["10.77.0.100/24 dev eth0", "fd77::100/64 dev eth0"]"#, #""10.77.0.100/24 dev eth0""#,
+      "pair[0].addresses: expected an array of addresses such as \"10.77.0.100/24 dev eth0\", found the string "
+        + "\"10.77.0.100/24 dev eth0\""),
+    Mistake(
+      #""fd77::100/64 dev eth0"]"#, "true]",
+      #"pair[0].addresses[1]: expected an array of addresses such as "10.77.0.100/24 dev eth0", found the boolean true"#
+    ),
+    Mistake(
+      "[node]", "[node]\nqueue_base = \"1\"",
+      #"node.queue_base: expected a queue number from 0 to 65534, found the string "1""#),
+    Mistake(
+      "[node]", "[node]\nqueue_base = 1.5",
+      "node.queue_base: expected a queue number from 0 to 65534, found the number 1.5"),
+    // Values
+    Mistake(
+      "name = \"web\"", "name = \"we b\"",
+      #"pair[0].name: expected a name of 1 to 64 letters, digits, ".", "_" and "-", found "we b""#),
+    Mistake(
+      "name = \"web\"", "name = \"\"",
+      #"pair[0].name: expected a name of 1 to 64 letters, digits, ".", "_" and "-", found """#),
+    Mistake(
+      "prefer = \"active\"", "prefer = \"master\"",
+      #"pair[0].prefer: expected "active" or "standby", found "master""#),
+    Mistake(
+      "10.77.0.100/24", "10.77.0.300/24",
+      "pair[0].addresses[0]: expected an address such as \"10.77.0.100/24 dev eth0\", found \"10.77.0.300\" is no IPv4 or "
+        + "IPv6 address"),
+    Mistake(
+      #"local = "10.78.0.1:7411""#, #"local = "10.78.0.1""#,
+      "pair[0].replication.local: expected an address and a port, as in \"10.78.0.1:7411\" or \"[fd78::1]:7411\", found "
+        + "\"10.78.0.1\""),
+    Mistake(
+      #"local = "10.78.0.1:7411""#, #"local = "0.0.0.0:7411""#,
+      "pair[0].replication.local: expected the address of one host, routable without naming an interface, found "
+        + "\"0.0.0.0:7411\""),
+    Mistake(
+      "[fd77::1]:7412", "[fe80::1]:7412",
+      "pair[0].heartbeat.paths[1].local: expected the address of one host, routable without naming an interface, found "
+        + "\"[fe80::1]:7412\""),
+    Mistake(
+      "[pair.heartbeat]", "[pair.heartbeat]\ninterval = \"50 ms\"",
+      #"pair[0].heartbeat.interval: expected a duration from 1ms to 60s, as in "50ms", found "50 ms""#),
+    Mistake(
+      "[pair.heartbeat]", "[pair.heartbeat]\ninterval = \"500us\"",
+      #"pair[0].heartbeat.interval: expected a duration from 1ms to 60s, as in "50ms", found "500us""#),
+    Mistake(
+      "[node]", "[node]\ncontrol = \"control.sock\"",
+      #"node.control: expected an absolute path of at most 107 bytes, found "control.sock""#),
+    Mistake(
+      "[node]", "[node]\ncontrol_mode = \"0888\"",
+      #"node.control_mode: expected permission bits in octal, as in "0660", found "0888""#),
+    Mistake("[node]", "[node]\ncontrol_group = \"\"", #"node.control_group: expected the name of a group, found """#),
+    Mistake(
+      "[node]", "[node]\nmark_mask = 0xf0f",
+      "node.mark_mask: expected a mask whose bits are next to each other, found 0xf0f"),
+    Mistake("[node]", "[node]\nmark_mask = 0", "node.mark_mask: expected a 32-bit mask, as in 0x00f00000, found 0"),
+    Mistake(
+      "[node]", "[node]\nqueue_base = 65535",
+      "node.queue_base: expected a queue number from 0 to 65534, found 65535"),
+    // Not possible in this version
+    Mistake(
+      "security = \"none\"", "security = \"tls\"",
+      "pair[0].replication.security: \"tls\" is not available: this version replicates in plaintext only. For a link that "
+        + "carries nothing but the replication of the two hosts write security = \"none\""),
+    Mistake(
+      "security = \"none\"", "",
+      "pair[0].replication.security: is missing, which means \"tls\": this version replicates in plaintext only. For a link "
+        + "that carries nothing but the replication of the two hosts write security = \"none\""),
+    Mistake(
+      "security = \"none\"", "security = \"ssl\"",
+      #"pair[0].replication.security: expected "none", found "ssl""#),
+    Mistake(
+      "[pair.heartbeat]", "[pair.solo]\narbiter = \"etcd\"\n[pair.heartbeat]",
+      #"pair[0].solo.arbiter: "etcd" is not available in this version; supported is "none", where policy decides"#),
+    Mistake(
+      "[pair.heartbeat]", "[pair.solo]\narbiter = \"zk\"\n[pair.heartbeat]",
+      #"pair[0].solo.arbiter: expected "none", found "zk""#),
+    // Together
+    Mistake(
+      "[pair.heartbeat]", "[pair.heartbeat]\ninterval = \"150ms\"",
+      "pair[0].heartbeat.dead_after: 200ms is less than twice the interval of 150ms: one late heartbeat would be taken for "
+        + "death"),
+    Mistake(
+      "[pair.heartbeat]", "[pair.solo]\nexpose_after = \"100ms\"\n[pair.heartbeat]",
+      "pair[0].solo.expose_after: 100ms is not more than twice the heartbeat interval of 50ms: a standby could not tell that "
+        + "what it holds is current"),
+    Mistake(
+      "peer = \"10.78.0.2:7411\"", "peer = \"10.78.0.1:7411\"",
+      "pair[0].replication.peer: 10.78.0.1:7411 is local, too: a host is not its own peer"),
+    Mistake(
+      "peer = \"10.78.0.2:7411\"", "peer = \"[fd78::2]:7411\"",
+      "pair[0].replication.peer: [fd78::2]:7411 and local = 10.78.0.1:7411 are not both IPv4 or both IPv6"),
+    Mistake("fd77::100/64", "10.77.0.100/24", "pair[0].addresses[1]: 10.77.0.100 is an address of pair[0] already"),
+    Mistake(
+      "[fd77::2]:7412", "[fd77::100]:7412",
+      "pair[0].heartbeat.paths[1].peer: fd77::100 is a service address and moves between the hosts"),
+    Mistake(
+      "\"[fd77::1]:7412\", peer = \"[fd77::2]:7412\"", "\"10.78.0.1:7412\", peer = \"10.78.0.3:7412\"",
+      "pair[0].heartbeat.paths[1].local: 10.78.0.1:7412 belongs to a path of pair[0] already"),
+    Mistake("[node]", "[node]\nqueue_base = 65533", ""),
+  ])
+  func aMistakeIsNamedWithItsPlace(_ mistake: Mistake) throws {
+    let text = good.replacing(mistake.old, with: mistake.new, maxReplacements: 1)
+    try #require(text != good)
+    if mistake.message.isEmpty {
+      _ = try parse(text)
+    } else {
+      let error = #expect(throws: ConfigurationError.self) { try parse(text) }
+      #expect(error?.description == "test.toml: \(mistake.message)")
+    }
+  }
+
+  @Test(arguments: [
+    Mistake("name = \"mail\"", "name = \"web\"", #"pair[1].name: "web" is the name of pair[0], too"#),
+    Mistake("10.77.0.101", "10.77.0.100", "pair[1].addresses[0]: 10.77.0.100 is an address of pair[0] already"),
+    Mistake("10.78.0.1:7413", "10.78.0.1:7411", "pair[1].replication.local: pair[0] listens on 10.78.0.1:7411 already"),
+    Mistake(
+      "10.78.0.1:7414", "10.78.0.1:7412",
+      "pair[1].heartbeat.paths[0].local: 10.78.0.1:7412 belongs to a path of pair[0] already"),
+    Mistake(
+      "10.78.0.1:7413", "10.77.0.100:7413",
+      "pair[1].replication.local: 10.77.0.100 is a service address and moves between the hosts"),
+    Mistake("[node]", "[node]\nmark_mask = 0x10", "node.mark_mask: 0x10 can number 1 pairs, and there are 2"),
+    Mistake(
+      "[node]", "[node]\nqueue_base = 65533",
+      "node.queue_base: 2 pairs take the queues 65533 to 65536; 65535 is the last"),
+  ])
+  func pairsMustNotShareWhatIsOnesOwn(_ mistake: Mistake) throws {
+    let text = (good + second).replacing(mistake.old, with: mistake.new, maxReplacements: 1)
+    try #require(text != good + second)
+    let error = #expect(throws: ConfigurationError.self) { try parse(text) }
+    #expect(error?.description == "test.toml: \(mistake.message)")
+  }
+
+  @Test func aSyntaxErrorHasLineAndColumn() throws {
+    let error = #expect(throws: ConfigurationError.self) { try parse("[node]\nname = \"a\"\nprefer = = 1\n") }
+    guard case .syntax(let line, let column, let reason) = error?.problem else {
+      Issue.record("\(error.map(String.init(describing:)) ?? "no error")")
+      return
+    }
+    #expect(line == 3 && column == 10 && !reason.isEmpty)
+    #expect(error?.description == "test.toml:3:10: \(reason)")
+  }
+
+  @Test func aKeyThatStandsTwiceIsASyntaxError() {
+    let error = #expect(throws: ConfigurationError.self) { try parse("[node]\nname = \"a\"\nname = \"b\"\n") }
+    #expect(error?.description.hasPrefix("test.toml:3:") == true)
+  }
+
+  @Test func withoutAPairThereIsNothingToDo() {
+    #expect(
+      throws: ConfigurationError(
+        file: "test.toml", key: "pair", problem: .missing(expected: "at least one table [[pair]]"))
+    ) {
+      try parse("[node]\nname = \"a\"\n")
+    }
+    #expect(throws: ConfigurationError.self) { try parse("") }
+  }
+
+  @Test func aFileThatCannotBeReadSaysWhy() {
+    let missing = #expect(throws: ConfigurationError.self) {
+      try Configuration.load(path: "/nonexistent/holdfastd.toml")
+    }
+    #expect(missing?.description == "/nonexistent/holdfastd.toml: cannot be read: No such file or directory")
+    let folder = #expect(throws: ConfigurationError.self) { try Configuration.load(path: "/") }
+    #expect(folder?.problem == .unreadable(.isDirectory))
+    let endless = #expect(throws: ConfigurationError.self) { try Configuration.load(path: "/dev/zero") }
+    #expect(endless?.problem == .tooLong(limit: 1 << 20))
+  }
+
+  @Test func theSampleIsValid() throws {
+    let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    let configuration = try Configuration.load(path: "/\(root)/etc/holdfast/holdfastd.toml")
+    #expect(!configuration.pairs.isEmpty)
+  }
+
+  @Test(
+    arguments: [
+      ("50ms", 50_000_000), ("2s", 2_000_000_000), ("500us", 500_000), ("1min", 60_000_000_000), ("0s", 0), ("", nil),
+      ("ms", nil), ("50", nil), ("-1s", nil), ("+1s", nil), ("1.5s", nil), ("1h", nil), ("1S", nil), ("٣s", nil),
+      ("18446744073709551615s", nil), ("99999999999999999999ms", nil),
+    ] as [(String, UInt64?)])
+  func durationsAreWholeNumbersWithAUnit(text: String, nanoseconds: UInt64?) {
+    #expect(DurationText.nanoseconds(text) == nanoseconds)
+  }
+
+  @Test(
+    arguments: [0, 1000, 1500, 35_000, 1_000_000, 1_500_000, 200_000_000, 1_000_000_000, 90_000_000_000] as [UInt64])
+  func aDurationIsReadAsItIsWritten(_ nanoseconds: UInt64) {
+    #expect(DurationText.nanoseconds(DurationText.text(nanoseconds)) == nanoseconds / 1000 * 1000)
+  }
+
+  @Test(arguments: [
+    ("prefer", "prefer", 0), ("perfer", "prefer", 1), ("", "abc", 3), ("path", "paths", 1), ("Name", "name", 0),
+  ])
+  func distanceCountsSwapsOnce(_ case: (left: String, right: String, distance: Int)) {
+    #expect(EditDistance.between(`case`.left, `case`.right) == `case`.distance)
+  }
+}
