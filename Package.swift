@@ -46,8 +46,13 @@ let package = Package(
       ], swiftSettings: strict),
 
     // The control socket, the library for applications, the daemon.
-    .target(name: "ControlAPI", dependencies: ["LinuxNetwork"], swiftSettings: strict),
-    .target(name: "Holdfast", dependencies: ["ControlAPI", "LinuxNetwork"], swiftSettings: strict),
+    .target(
+      name: "ControlAPI", dependencies: ["LinuxNetwork", .product(name: "SystemPackage", package: "swift-system")],
+      swiftSettings: strict),
+    .target(
+      name: "Holdfast",
+      dependencies: ["ControlAPI", "LinuxNetwork", .product(name: "SystemPackage", package: "swift-system")],
+      swiftSettings: strict),
     .target(
       name: "HoldfastDaemon",
       dependencies: [
@@ -61,7 +66,8 @@ let package = Package(
     .executableTarget(
       name: "holdfastd",
       dependencies: [
-        "HoldfastDaemon", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "HoldfastDaemon", "ControlAPI", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: strict),
     .executableTarget(
       name: "holdfastctl",
@@ -71,7 +77,9 @@ let package = Package(
     .executableTarget(
       name: "holdfast-file-server",
       dependencies: [
-        "Holdfast", "LinuxNetwork", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Holdfast", "LinuxNetwork",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "SystemPackage", package: "swift-system"),
       ], path: "Examples/file-server", swiftSettings: strict),
 
     // Tests. Lab builds hosts out of network namespaces; the demo and the benchmark stand on it too.
@@ -82,20 +90,31 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ], path: "Tests/Lab", swiftSettings: strict),
     .executableTarget(
-      name: "pattern-server", dependencies: ["Lab", "Holdfast", "LinuxNetwork"], path: "Tests/PatternServer",
-      swiftSettings: strict),
+      name: "pattern-server",
+      dependencies: [
+        "Lab", "LinuxNetwork", "TCPModel", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Tests/PatternServer", swiftSettings: strict),
     .executableTarget(
       name: "holdfast-lab",
-      dependencies: ["Lab", .product(name: "ArgumentParser", package: "swift-argument-parser")],
-      path: "Tests/LabCommand", swiftSettings: strict),
-    .testTarget(name: "TCPModelTests", dependencies: ["TCPModel"], swiftSettings: strict),
-    .testTarget(name: "ReplicationTests", dependencies: ["Replication", "TCPModel"], swiftSettings: strict),
+      dependencies: [
+        "Lab", "LinuxNetwork", "TCPModel", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Tests/LabCommand", swiftSettings: strict),
+    // Modelling plays the kernels of both ends for the tests of the pure targets.
+    .target(name: "Modelling", dependencies: ["TCPModel"], path: "Tests/Modelling", swiftSettings: strict),
+    .testTarget(name: "TCPModelTests", dependencies: ["TCPModel", "Modelling"], swiftSettings: strict),
+    .testTarget(
+      name: "ReplicationTests", dependencies: ["Replication", "TCPModel", "Modelling"], swiftSettings: strict),
     .testTarget(name: "PairingTests", dependencies: ["Pairing"], swiftSettings: strict),
     .testTarget(
       name: "LinuxNetworkTests", dependencies: ["LinuxNetwork", "Lab", "TCPModel"], swiftSettings: strict),
-    .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI", "LinuxNetwork"], swiftSettings: strict),
+    .testTarget(
+      name: "ControlAPITests",
+      dependencies: [
+        "ControlAPI", "Holdfast", "LinuxNetwork", .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: strict),
     .testTarget(name: "HoldfastDaemonTests", dependencies: ["HoldfastDaemon"], swiftSettings: strict),
-    .testTarget(name: "FailoverTests", dependencies: ["Lab", "Holdfast"], swiftSettings: strict),
+    .testTarget(name: "LabTests", dependencies: ["Lab", "TCPModel"], swiftSettings: strict),
+    .testTarget(name: "FailoverTests", dependencies: ["Lab", "Holdfast", "TCPModel"], swiftSettings: strict),
     .testTarget(name: "HouseTests", swiftSettings: strict),
   ],
   cxxLanguageStandard: .cxx17

@@ -27,11 +27,23 @@ public enum Files {
   public static func write(_ bytes: [UInt8], to path: String) throws {
     let file = Descriptor(
       owning: try systemCall("open", on: path) { hf_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644) })
+    try writeAll(bytes, to: file, path)
+  }
+
+  /// Writes a file piece by piece.
+  public static func append(to path: String, _ body: (_ write: ([UInt8]) throws -> Void) throws -> Void) throws {
+    let file = Descriptor(
+      owning: try systemCall("open", on: path) { hf_open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644) })
+    try body { try writeAll($0, to: file, path) }
+  }
+
+  private static func writeAll(_ bytes: [UInt8], to file: borrowing Descriptor, _ path: String) throws {
+    let number = file.number
     try bytes.withUnsafeBytes { buffer in
       var done = 0
       while done < buffer.count {
         done += try systemCall("write", on: path) {
-          Glibc.write(file.number, buffer.baseAddress?.advanced(by: done), buffer.count - done)
+          Glibc.write(number, buffer.baseAddress?.advanced(by: done), buffer.count - done)
         }
       }
     }
@@ -72,6 +84,16 @@ public enum Files {
   public static func makeFolder(_ path: String) throws {
     guard mkdir(path, 0o755) == 0 || errno == EEXIST else {
       throw SystemCallError("mkdir", on: path, errno: Errno(rawValue: errno))
+    }
+  }
+
+  /// Makes a folder and those above it.
+  public static func makeFolders(_ path: String) throws {
+    var made = path.hasPrefix("/") ? "/" : ""
+    for part in path.split(separator: "/") {
+      made += "\(part)"
+      try makeFolder(made)
+      made += "/"
     }
   }
 

@@ -1,1 +1,14 @@
-print("")
+internal import ArgumentParser
+internal import Lab
+internal import LinuxNetwork
+
+/// The laboratory on the command line: what `make demo`, `make soak` and `make bench` start.
+struct HoldfastLab: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "holdfast-lab",
+    abstract: "Crashes hosts made of network namespaces and watches what their peers see. Needs root.",
+    subcommands: [DemoCommand.self, SoakCommand.self])
+}
+
+_ = try? ResourceLimits.raiseDescriptors()
+HoldfastLab.main()

@@ -1,0 +1,62 @@
+# The front door. `sudo make demo` and `sudo make test` are all that a new machine needs.
+
+CONFIGURATION ?= release
+SWIFT ?= swift
+BUILD = $(SWIFT) build -c $(CONFIGURATION)
+PROGRAMS = holdfastd holdfastctl holdfast-file-server
+LAB = pattern-server holdfast-lab
+BIN = .build/$(CONFIGURATION)
+
+PREFIX ?= /usr
+SYSCONFDIR ?= /etc
+UNITDIR ?= /usr/lib/systemd/system
+DESTDIR ?=
+
+.PHONY: build lab demo test test-build soak bench install install-deps format lint clean
+
+build: install-deps
+	@for name in $(PROGRAMS); do $(BUILD) --product $$name || exit 1; done
+
+lab: build
+	@for name in $(LAB); do $(BUILD) --product $$name || exit 1; done
+
+# Two hosts and a client as network namespaces; the active one is cut off in the middle of a download. Needs root.
+demo: lab
+	$(BIN)/holdfast-lab demo
+
+# The failover tests run the optimised programs, one test at a time: they need both cores for the hosts.
+test: lab test-build
+	HOLDFAST_PRODUCTS=$(CURDIR)/$(BIN) SWIFT="$(SWIFT)" Tests/run-tests
+
+test-build: install-deps
+	$(SWIFT) build --build-tests
+
+# 50 crashes per shape, at random instants: an hour or less.
+soak: lab
+	$(BIN)/holdfast-lab soak
+
+# Plain TCP, a bare gate and Holdfast, side by side.
+bench: lab
+	$(BIN)/holdfast-lab bench
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/holdfast
+	install -m 755 $(BIN)/holdfastd $(DESTDIR)$(PREFIX)/sbin/holdfastd
+	install -m 755 $(BIN)/holdfastctl $(DESTDIR)$(PREFIX)/bin/holdfastctl
+	install -m 644 systemd/holdfastd.service $(DESTDIR)$(UNITDIR)/holdfastd.service
+	@test -e $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfastd.toml \
+	  || install -m 640 etc/holdfast/holdfastd.toml $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfastd.toml
+
+# Debian packages, only those that are missing.
+install-deps:
+	@.ci/install-dependencies
+
+format:
+	$(SWIFT) format -i -r Package.swift Sources Examples Tests
+
+lint:
+	$(SWIFT) format lint --strict -r Package.swift Sources Examples Tests
+
+clean:
+	$(SWIFT) package clean
+	rm -rf .build/demo

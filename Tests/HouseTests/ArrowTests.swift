@@ -1,0 +1,73 @@
+import Testing
+
+/// Who may import whom. The exact part of the daemon can be tested in virtual time because it can reach neither the kernel nor
+/// a clock; this keeps it so.
+@Suite struct ArrowTests {
+  struct Target: Sendable, CustomTestStringConvertible {
+    let folder: String
+    let mayImport: Set<String>
+    var testDescription: String { folder }
+  }
+
+  static let pure = [
+    Target(folder: "Sources/TCPModel", mayImport: []),
+    Target(folder: "Sources/Replication", mayImport: ["TCPModel"]),
+    Target(folder: "Sources/Pairing", mayImport: []),
+  ]
+  static let edges = [
+    Target(
+      folder: "Sources/LinuxNetwork",
+      mayImport: ["CLinux", "CNetlink", "Glibc", "Synchronization", "SystemPackage", "TCPModel"]),
+    Target(
+      folder: "Sources/ControlAPI",
+      mayImport: ["CLinux", "FoundationEssentials", "Glibc", "LinuxNetwork", "SystemPackage", "TCPModel"]),
+    Target(
+      folder: "Sources/Holdfast",
+      mayImport: ["ControlAPI", "FoundationEssentials", "Glibc", "LinuxNetwork", "Synchronization", "SystemPackage"]),
+    Target(
+      folder: "Sources/HoldfastDaemon",
+      mayImport: [
+        "CLinux", "CSystemd", "ControlAPI", "FoundationEssentials", "Glibc", "LinuxNetwork", "Logging", "Pairing",
+        "Replication", "SystemPackage", "TCPModel", "TOMLKit",
+      ]),
+    Target(folder: "Sources/holdfastd", mayImport: ["ArgumentParser", "ControlAPI", "HoldfastDaemon", "Logging"]),
+    Target(
+      folder: "Sources/holdfastctl",
+      mayImport: ["ArgumentParser", "ControlAPI", "FoundationEssentials", "Glibc", "Holdfast", "LinuxNetwork"]),
+  ]
+
+  @Test(arguments: pure + edges)
+  func aTargetImportsOnlyWhatItMay(_ target: Target) throws {
+    let files = Tree.files(target.folder)
+    try #require(!files.isEmpty, "\(target.folder) is empty")
+    for file in files {
+      let strangers = file.imports.subtracting(target.mayImport)
+      #expect(strangers.isEmpty, "\(file) imports \(strangers.sorted().joined(separator: ", "))")
+    }
+  }
+
+  @Test func everyTargetHasARule() {
+    let folders = Set(Tree.files("Sources").map { $0.path.split(separator: "/").prefix(2).joined(separator: "/") })
+    #expect(folders.subtracting((Self.pure + Self.edges).map(\.folder)).isEmpty)
+  }
+
+  /// What the standard library offers without an import and a pure target must not touch.
+  @Test(arguments: [
+    "ContinuousClock", "SuspendingClock", "Task.sleep", "Task {", "print(", "readLine(", ".random(", "CommandLine",
+    "RandomNumberGenerator", "nonisolated(unsafe)", "@unchecked Sendable",
+  ])
+  func aPureTargetHasNoClockNoOutputNoChance(_ word: String) {
+    for file in Self.pure.flatMap({ Tree.files($0.folder) }) {
+      for line in file.code where line.text.contains(word) {
+        Issue.record("\(file):\(line.number) uses \(word)")
+      }
+    }
+  }
+
+  /// FoundationEssentials is 8 MB of a static binary, Foundation 50.
+  @Test func nothingThatIsShippedImportsFoundation() {
+    for file in Tree.files("Sources") + Tree.files("Examples") {
+      #expect(file.imports.isDisjoint(with: ["Foundation", "FoundationNetworking", "Dispatch"]), "\(file)")
+    }
+  }
+}

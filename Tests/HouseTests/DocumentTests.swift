@@ -1,0 +1,52 @@
+import Testing
+
+/// Documents that must say what the code says.
+@Suite struct DocumentTests {
+  private func required(_ path: String) throws -> String { try #require(Tree.text(path), "there is no \(path)") }
+
+  @Test func everyEventIsInTheOperatorsDocument() throws {
+    let source = try required("Sources/HoldfastDaemon/Journal/EventID.swift")
+    let ids = source.matches(of: /case \w+ = "([0-9a-f]{32})"/).map { String($0.output.1) }
+    #expect(ids.count >= 14)
+    let document = try required("docs/operations.md")
+    for id in ids {
+      let isThere = document.contains("`\(id)`")
+      #expect(isThere, "\(id) is not in docs/operations.md")
+    }
+    #expect(Set(ids).count == ids.count, "an id stands for two kinds of events")
+  }
+
+  @Test func everyKeyIsInTheDocumentAndInTheSample() throws {
+    var keys: Set<Substring> = []
+    for file in Tree.files("Sources/HoldfastDaemon/Configuration") {
+      for list in file.text.matches(of: /(?:known: |Keys = )\[([^\]]*)\]/) {
+        keys.formUnion(list.output.1.matches(of: /"(\w+)"/).map(\.output.1))
+      }
+    }
+    #expect(keys.isSuperset(of: ["node", "pair", "name", "dead_after", "expose_after", "mark_mask"]))
+    let document = try required("docs/configuration.md")
+    let sample = try required("etc/holdfast/holdfastd.toml")
+    for key in keys {
+      let isExplained = document.contains("`\(key)`") || document.contains("\(key)]")
+      #expect(isExplained, "\(key) is not in docs/configuration.md")
+      let isShown = sample.contains("\(key) =") || sample.contains("\(key)]")
+      #expect(isShown, "\(key) is not in the sample")
+    }
+  }
+
+  /// Fields of the journal are an interface: an operator who looks for one finds it explained.
+  @Test func everyFieldIsInTheOperatorsDocument() throws {
+    let document = try required("docs/operations.md")
+    var keys: Set<Substring> = []
+    for file in Tree.files("Sources/HoldfastDaemon") {
+      for metadata in file.text.matches(of: /metadata: \[([^\]]*)\]/) {
+        keys.formUnion(metadata.output.1.matches(of: /"(\w+)": "/).map(\.output.1))
+      }
+    }
+    #expect(keys.contains("pair") && keys.contains("reason"))
+    for key in keys {
+      let isExplained = document.contains("`HOLDFAST_\(key.uppercased())`")
+      #expect(isExplained, "docs/operations.md does not explain HOLDFAST_\(key.uppercased())")
+    }
+  }
+}

@@ -1,0 +1,115 @@
+internal import Glibc
+internal import Synchronization
+
+/// One host of the pair with its daemon, configured by a file as a user would write it.
+public final class DaemonHost: Sendable {
+  /// What a test may want to be different.
+  public struct Options: Sendable {
+    /// `allow` or `hold`: whether the active host goes on when no standby follows.
+    public var soloPolicy = "allow"
+    public var exposeAfter = "500ms"
+    public var heartbeatInterval = "50ms"
+    public var deadAfter = "200ms"
+    /// Lines for the end of the file.
+    public var more = ""
+
+    public init() {}
+  }
+
+  public let name: HostName
+  public let namespace: Namespace
+  /// Holds the configuration, the control socket and the logs.
+  public let folder: String
+  private let daemon = Mutex<LabProcess?>(nil)
+
+  public var configurationPath: String { "\(folder)/holdfastd.toml" }
+  public var controlPath: String { "\(folder)/control.sock" }
+
+  /// Writes the configuration; starts nothing.
+  public init(_ name: HostName, in topology: Topology, options: Options = Options()) throws {
+    self.name = name
+    namespace = topology[name]
+    folder = try Scratch.subfolder(name.rawValue)
+    try Files.write(DaemonHost.configuration(name, control: controlPath, options), to: configurationPath)
+  }
+
+  private static func configuration(_ name: HostName, control: String, _ options: Options) -> String {
+    let (own, other) = (name.digit, name.other.digit)
+    return """
+      [node]
+      name = "\(name)"
+      control = "\(control)"
+
+      [[pair]]
+      name = "web"
+      addresses = ["\(Addresses.service4)/24 dev eth0", "\(Addresses.service6)/64 dev eth0"]
+      prefer = "\(name == .alpha ? "active" : "standby")"
+
+      [pair.replication]
+      local = "10.78.0.\(own):7411"
+      peer = "10.78.0.\(other):7411"
+      security = "none"
+
+      [pair.heartbeat]
+      paths = [
+        { local = "10.78.0.\(own):7412", peer = "10.78.0.\(other):7412" },
+        { local = "10.77.0.\(own):7412", peer = "10.77.0.\(other):7412" },
+      ]
+      interval = "\(options.heartbeatInterval)"
+      dead_after = "\(options.deadAfter)"
+
+      [pair.solo]
+      arbiter = "none"
+      policy = "\(options.soloPolicy)"
+      expose_after = "\(options.exposeAfter)"
+      \(options.more)
+
+      """
+  }
+
+  /// Starts the daemon and waits until its control socket answers.
+  public func start() throws {
+    let process = try LabProcess.start(
+      Products.path(of: "holdfastd"), ["--config", configurationPath], in: namespace, logs: folder, name: "holdfastd")
+    daemon.withLock { $0 = process }
+    try Lab.wait(for: "\(name)'s daemon to answer: \(process.standardError)", until: .seconds(20)) {
+      guard process.isRunning else {
+        throw LabError("\(name)'s daemon ended with status \(process.exitStatus ?? -1): \(process.standardError)")
+      }
+      return (try? status()) != nil
+    }
+  }
+
+  /// The daemon's process.
+  public var process: LabProcess? { daemon.withLock { $0 } }
+
+  /// What the daemon has logged.
+  public var log: String { process?.standardError ?? "" }
+
+  public func control() throws -> ControlClient { try ControlClient(path: controlPath) }
+
+  public func status() throws -> DaemonStatus { try control().call("GetStatus", Nothing()) }
+
+  public func connections() throws -> [ControlledConnection] {
+    let list: ConnectionList = try control().call("ListConnections", Nothing())
+    return list.connections
+  }
+
+  /// Waits until the pair has come to a role, and to a replication state if one is named.
+  public func waitUntil(role: String, replication: String? = nil, seconds: Double = 20) throws {
+    do {
+      try Lab.wait(for: "", until: .seconds(seconds)) {
+        guard let pair = try? status().pairs.first else { return false }
+        return pair.role == role && (replication == nil || pair.replication == replication)
+      }
+    } catch {
+      let last = try? status().pairs.first
+      throw LabError(
+        "\(name) did not become \(role) \(replication ?? ""): it is \(last.map { "\($0)" } ?? "silent"); its log:\n\(log)"
+      )
+    }
+  }
+
+  /// The daemon's entry about its takeover, once it is there.
+  public var takeover: TakeoverSummary? { TakeoverSummary(log: log) }
+}

@@ -1,0 +1,102 @@
+internal import Glibc
+internal import LinuxNetwork
+
+/// Four network namespaces: a client and two hosts on one LAN bridge, and a separate link between the two hosts.
+///
+/// Captures are taken on the bridge: before what a test does to the client's link (loss, reordering), so that the order in
+/// which the service's packets appear is the order in which they were sent.
+public final class Topology: Sendable {
+  public let client: Namespace
+  public let alpha: Namespace
+  public let beta: Namespace
+  public let lan: Namespace
+
+  public static let bridge = "br0"
+  /// The bridge's port towards the client.
+  public static let clientPort = "v-client"
+
+  public init() throws {
+    lan = try Namespace("lan")
+    client = try Namespace("client")
+    alpha = try Namespace("alpha")
+    beta = try Namespace("beta")
+    try lan.ip(batch: "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set br0 up\n")
+    for (namespace, name, digit) in [(client, "client", 9), (alpha, "alpha", 1), (beta, "beta", 2)] {
+      // Addresses are usable at once.
+      try namespace.setSysctl("net.ipv6.conf.default.accept_dad", "0")
+      try lan.ip(
+        batch: """
+          link add v-\(name) type veth peer name eth0 netns \(namespace.name)
+          link set v-\(name) master br0 up
+
+          """)
+      try namespace.ip(
+        batch: """
+          addr add 10.77.0.\(digit)/24 dev eth0
+          addr add fd77::\(digit)/64 dev eth0 nodad
+          link set eth0 up
+
+          """)
+    }
+    try alpha.ip("link", "add", "rep0", "type", "veth", "peer", "name", "rep0", "netns", beta.name)
+    for (namespace, digit) in [(alpha, 1), (beta, 2)] {
+      try namespace.ip(batch: "addr add 10.78.0.\(digit)/24 dev rep0\nlink set rep0 up\n")
+    }
+    try wait(for: "the bridge to forward", until: .seconds(10)) {
+      try Tool.run("bridge", "-n", lan.name, "link").split(separator: "\n").count { $0.contains("state forwarding") }
+        == 3
+    }
+  }
+
+  public subscript(host: HostName) -> Namespace { host == .alpha ? alpha : beta }
+
+  /// When and how a host was cut off.
+  public struct Crash: Sendable {
+    /// The monotonic clock just before the links went down.
+    public let time: UInt64
+    /// The same moment since 1970, as captures count.
+    public let wallTime: UInt64
+  }
+
+  /// Cuts a host off from both its networks, then kills all that runs on it: nothing that its processes do in their last
+  /// moments, and nothing that its kernel sends on their behalf afterwards, reaches anyone.
+  @discardableResult
+  public func crash(_ host: HostName) throws -> Crash {
+    let namespace = self[host]
+    let crash = Crash(time: monotonicNow(), wallTime: wallClockNow())
+    try namespace.ip(batch: "link set eth0 down\nlink set rep0 down\n")
+    namespace.killProcesses()
+    return crash
+  }
+
+  /// Adds the service's addresses by hand and announces them: for runs without a daemon.
+  public func addServiceAddresses(to host: HostName) throws {
+    try self[host].ip(
+      batch: "addr add \(Addresses.service4)/24 dev eth0\naddr add \(Addresses.service6)/64 dev eth0 nodad\n")
+  }
+
+  /// Limits what the client's link carries in either direction.
+  public func limit(_ rate: String) throws {
+    let parameters = ["root", "tbf", "rate", rate, "burst", "256k", "latency", "100ms"]
+    try Tool.run("tc", ["-n", lan.name, "qdisc", "replace", "dev", Topology.clientPort] + parameters)
+    try Tool.run("tc", ["-n", client.name, "qdisc", "replace", "dev", "eth0"] + parameters)
+  }
+
+  /// Has the LAN lose, double and reorder a share of what goes in both directions between the client and the hosts (netem).
+  public func disturb(_ parameters: String...) throws {
+    try Tool.run("tc", ["-n", lan.name, "qdisc", "replace", "dev", Topology.clientPort, "root", "netem"] + parameters)
+    try Tool.run("tc", ["-n", client.name, "qdisc", "replace", "dev", "eth0", "root", "netem"] + parameters)
+  }
+
+  /// Undoes `disturb`.
+  public func calm() throws {
+    try Tool.run("tc", ["-n", lan.name, "qdisc", "del", "dev", Topology.clientPort, "root"])
+    try Tool.run("tc", ["-n", client.name, "qdisc", "del", "dev", "eth0", "root"])
+  }
+
+  /// Packets on the bridge, from now on.
+  /// - Parameter bytes: how much of each frame to keep, 0 for all.
+  public func capture(bytes: Int = 0, filter: String = "tcp", path: String? = nil) throws -> PacketCapture {
+    try PacketCapture(in: lan, interface: Topology.bridge, bytes: bytes, filter: filter, path: path)
+  }
+}

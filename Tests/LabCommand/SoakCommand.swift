@@ -1,0 +1,50 @@
+internal import ArgumentParser
+internal import Lab
+
+/// `holdfast-lab soak`.
+struct SoakCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "soak", abstract: "Crashes the active host again and again, at random instants, under every shape.")
+
+  @Option(help: "Crashes per shape.") var crashes = 50
+  @Option(help: "Connections at once.") var connections = 20
+  @Option(help: "One shape alone: download, upload, both, pingpong, idle.") var shape: String?
+
+  func validate() throws {
+    guard crashes > 0, connections > 0 else { throw ValidationError("crashes and connections must be positive") }
+    guard shape == nil || shape.flatMap(Shape.init(rawValue:)) != nil else {
+      throw ValidationError("\(shape ?? "") is no shape")
+    }
+  }
+
+  func run() throws {
+    let shapes = shape.flatMap(Shape.init(rawValue:)).map { [$0] } ?? Shape.allCases
+    var violations = 0
+    for shape in shapes {
+      var stalls: [UInt64] = []
+      for round in 1...crashes {
+        var scenario = Failover(shape: shape, connections: connections)
+        scenario.address = round % 2 == 0 ? Addresses.service6 : Addresses.service4
+        scenario.crashAfter = .random(in: 1...scenario.crashAfter)
+        do {
+          let outcome = try scenario.run()
+          stalls.append(outcome.report.longestStall)
+          for violation in outcome.violations {
+            violations += 1
+            print("\(shape) \(round): \(violation)")
+          }
+        } catch {
+          violations += 1
+          print("\(shape) \(round): \(error)")
+        }
+      }
+      stalls.sort()
+      let middle = stalls.isEmpty ? 0 : stalls[stalls.count / 2] / 1_000_000
+      print(
+        "\(shape): \(crashes) crashes, \(connections) connections each, longest stall p50 \(middle) ms, worst \((stalls.last ?? 0) / 1_000_000) ms"
+      )
+    }
+    print("\(violations) violations")
+    if violations > 0 { throw ExitCode.failure }
+  }
+}
