@@ -1,5 +1,4 @@
 public import ControlAPI
-internal import FoundationEssentials
 public import LinuxNetwork
 
 /// A connection of the other host that goes on here.
@@ -12,7 +11,8 @@ public struct AdoptedConnection: ~Copyable {
 
   public struct Checkpoint: Hashable, Sendable {
     public let state: [UInt8]
-    public let produced: Int
+    /// nil when the application gave none.
+    public let produced: Int?
   }
 
   init(info: ConnectionInfo, checkpoint: Checkpoint?, socket: consuming Descriptor) {
@@ -70,7 +70,7 @@ public final class Adoption {
 
   private static func checkpoint(of reply: AdoptReply) throws(CallChannel.Failure) -> AdoptedConnection.Checkpoint? {
     guard let text = reply.state else { return nil }
-    guard let state = Data(base64Encoded: text) else { throw .malformed("a checkpoint's state is not base64") }
-    return AdoptedConnection.Checkpoint(state: [UInt8](state), produced: reply.produced ?? 0)
+    guard let state = [UInt8](base64: text) else { throw .malformed("a checkpoint's state is not base64") }
+    return AdoptedConnection.Checkpoint(state: state, produced: reply.produced)
   }
 }

@@ -47,6 +47,25 @@ public final class HoldfastClient: Sendable {
       "Register", RegisterCall(fd: 0, service: service, key: key, retention: retention), descriptor: descriptor)
   }
 
+  /// Says that input up to `consumed` is consumed, for a connection with retention `confirm`. What is written after the call leaves
+  /// the host only when the standby knows it.
+  public func confirm(_ id: String, consumed: Int) throws(HoldfastError) {
+    let _: VarlinkCodec.NoParameters = try call("Confirm", ConfirmCall(id: id, consumed: consumed))
+  }
+
+  /// Replicates state that is valid after consuming and producing so many bytes. What is written after the call leaves the host
+  /// only when the standby has the checkpoint.
+  /// - Parameters:
+  ///   - state: up to 256 KiB.
+  ///   - consumed: input offset from which the state goes on; nil when it does not depend on it.
+  ///   - produced: output offset that the state has come to; nil when it does not depend on it.
+  public func checkpoint(
+    _ id: String, state: [UInt8], consumed: Int? = nil, produced: Int? = nil
+  ) throws(HoldfastError) {
+    let _: VarlinkCodec.NoParameters = try call(
+      "Checkpoint", CheckpointCall(id: id, state: state.base64, consumed: consumed, produced: produced))
+  }
+
   /// Ends a connection's protection.
   public func release(_ id: String, how: ReleaseMode = .keep) throws(HoldfastError) {
     let _: VarlinkCodec.NoParameters = try call("Release", ReleaseCall(id: id, how: how))

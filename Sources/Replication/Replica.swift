@@ -41,6 +41,11 @@ public struct Replica {
       guard frame.body.count >= 8 else { throw .malformed(type) }
       ledgers[frame.connection]?.consume(
         upTo: SequenceNumber(UInt32(truncatingIfNeeded: frame.body.bigEndian64(0))))
+    case .confirm:
+      guard frame.body.count >= 8 else { throw .malformed(type) }
+      ledgers[frame.connection]?.confirm(Int64(bitPattern: frame.body.bigEndian64(0)))
+    case .checkpoint:
+      ledgers[frame.connection]?.checkpoint(try Checkpoint(record: frame.body))
     case .options:
       let options = try SocketOptions(frame.body)
       ledgers[frame.connection]?.options = options

@@ -139,6 +139,17 @@ public struct ReplicationSource: ~Copyable {
     }
   }
 
+  /// Records that the application has consumed input up to a stream offset.
+  public mutating func confirm(_ connection: UInt64, upTo offset: Int64) {
+    if follows(connection) { outgoing.appendNumber(.confirm, connection: connection, UInt64(bitPattern: offset)) }
+  }
+
+  /// Records application state. Whatever leaves after this call waits for a later position of the stream, so it never leaves
+  /// without the standby having the checkpoint.
+  public mutating func checkpoint(_ connection: UInt64, _ checkpoint: Checkpoint) {
+    if follows(connection) { outgoing.append(.checkpoint, connection: connection, body: checkpoint.encoded) }
+  }
+
   public mutating func options(_ connection: UInt64, _ options: SocketOptions) {
     if follows(connection) { outgoing.append(.options, connection: connection, body: options.encoded) }
   }

@@ -94,11 +94,14 @@ public enum InterfaceDescription {
     # Retention says when input counts as consumed: read, the default, when the application has read it; confirm, when it says so.
     method Register(fd: int, service: string, key: ?string, retention: ?(read, confirm)) -> (id: string, protected: bool, reason: ?string)
 
-    # Replicates state that is valid after consuming and producing so many bytes. state is base64.
-    # Output written after the call has returned leaves the host only when the standby has the checkpoint.
+    # Replicates state that is valid after consuming and producing so many bytes. state is base64, of up to 256 KiB.
+    # Output written after the call has returned leaves the host only when the standby has the checkpoint. It counts once it is
+    # covered: consumed is within received, produced within sent. Input is retained from the newest covered one's consumed on.
+    # An offset that is left out means that the state does not depend on it. Neither goes back.
     method Checkpoint(id: string, state: string, consumed: ?int, produced: ?int) -> ()
 
-    # Says that input up to an offset is consumed, for connections with retention confirm.
+    # Says that input up to an offset is consumed, for connections with retention confirm. Input that is not confirmed is held, up to
+    # 16 MiB; beyond that the peer has to wait.
     method Confirm(id: string, consumed: int) -> ()
 
     # Ends protection. keep, the default: the connection goes on unprotected; close: it ends in order, protected until both sides have
@@ -106,7 +109,8 @@ public enum InterfaceDescription {
     method Release(id: string, how: ?(keep, close, reset)) -> ()
 
     # Takes over connections of a service that this host continues: one reply each, with the socket. Waits for them; needs more.
-    # The socket goes on exactly there: reads begin at consumed, writes append at sent.
+    # The socket goes on exactly there: reads begin at consumed, writes append at sent. state and produced are those of the newest
+    # covered checkpoint: output made again from produced on is skipped as far as sent.
     method Adopt(service: string) -> (connection: Connection, fd: int, state: ?string, produced: ?int)
 
     # All connections, or those of one pair, or of one service.
@@ -141,6 +145,7 @@ public enum InterfaceDescription {
     # A service's name has 1 to 64 bytes.
     error NoSuchService (service: string)
 
+    # An offset went back, or is beyond what there is. The connection is unharmed.
     error InvalidOffset (reason: string)
 
     error LimitExceeded (limit: string)
@@ -148,6 +153,7 @@ public enum InterfaceDescription {
     # The standby does not hold everything yet: try again when the pair is synced.
     error NotSynced (pair: string)
 
+    # The connection belongs to another user's application, or to another service than this client has named.
     error PermissionDenied (reason: string)
 
     """

@@ -38,12 +38,13 @@ final class ActiveSide {
   }
 
   func register(
-    _ socket: SharedDescriptor, flow: Flow, service: String, key: String?, owner: Int32,
+    _ socket: SharedDescriptor, flow: Flow, service: String, key: String?,
+    retention: ConnectionIdentity.Retention, owner: PeerCredentials,
     completion: @escaping (Result<Registrar.Outcome, RegistrationError>) -> Void
   ) {
     counter += 1
     let identity = ConnectionIdentity(
-      id: epoch << 40 | counter & 0xff_ffff_ffff, service: service, key: key, retention: .read)
+      id: epoch << 40 | counter & 0xff_ffff_ffff, service: service, key: key, retention: retention)
     registrar.register(
       Registrar.Request(socket: socket, flow: flow, identity: identity, owner: owner, completion: completion))
   }

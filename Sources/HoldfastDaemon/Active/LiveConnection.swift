@@ -10,10 +10,11 @@ final class LiveConnection {
   let socket: SharedDescriptor
   /// Stream position at which the standby holds the baseline; nil while no standby was told.
   var baselinePosition: UInt64?
-  /// Whose connection it is, for `GetStatus` and when the process ends.
-  var owner: Int32
-  /// rcv_nxt and the kernel's byte counter at one moment: the counter's growth gives rcv_nxt at any later one.
-  private let countingFrom: (rcvNxt: SequenceNumber, bytesReceived: UInt64)
+  /// Whose connection it is; nobody's until a restored one is adopted.
+  var owner: PeerCredentials?
+  /// rcv_nxt, snd_una and the kernel's byte counters at one moment: their growth gives the numbers at any later one.
+  private let countingFrom:
+    (rcvNxt: SequenceNumber, sndUna: SequenceNumber, bytesReceived: UInt64, bytesAcknowledged: UInt64)
 
   var hangup: IOSource?
   /// Nanoseconds between samples; doubles while the application does not read.
@@ -22,10 +23,14 @@ final class LiveConnection {
   /// The application said that it is done; the connection is watched until both sides have closed.
   var isClosing = false
 
-  init(ledger: Ledger, socket: SharedDescriptor, rcvNxt: SequenceNumber, owner: Int32) throws(SystemCallError) {
+  /// - Parameter state: what the socket has at this moment, which no packet may change meanwhile.
+  init(ledger: Ledger, socket: SharedDescriptor, state: ConnectionState, owner: PeerCredentials?)
+    throws(SystemCallError)
+  {
     self.ledger = ledger
     self.owner = owner
-    countingFrom = (rcvNxt, try TCPInfo(socket.number).bytesReceived)
+    let info = try TCPInfo(socket.number)
+    countingFrom = (state.rcvNxt, state.sndUna, info.bytesReceived, info.bytesAcknowledged)
     self.socket = socket
   }
 
@@ -36,10 +41,25 @@ final class LiveConnection {
   /// The two reads are not one moment, so rcv_nxt is read first: input that arrives in between makes the result too low, never
   /// too high, and a sample that is too low only keeps bytes a little longer.
   func sampleConsumed() throws(SystemCallError) -> SequenceNumber {
+    let received = try kernelReceived()
+    return received - (try SocketQueues.unread(socket.number))
+  }
+
+  /// One past the last byte that the application could have read.
+  func kernelReceived() throws(SystemCallError) -> SequenceNumber {
     let info = try TCPInfo(socket.number)
-    let unread = try SocketQueues.unread(socket.number)
     let received = Int(truncatingIfNeeded: info.bytesReceived &- countingFrom.bytesReceived)
-    return countingFrom.rcvNxt + (received - (info.state.hasReceivedFin ? 1 : 0) - unread)
+    return countingFrom.rcvNxt + (received - (info.state.hasReceivedFin ? 1 : 0))
+  }
+
+  /// write_seq, or a little more: one past the last byte that the application has written.
+  ///
+  /// The queue is read before the counter, so that an acknowledgement in between makes the result too high, never too low.
+  func kernelWritten() throws(SystemCallError) -> SequenceNumber {
+    let unacknowledged = try SocketQueues.unacknowledged(socket.number)
+    let info = try TCPInfo(socket.number)
+    let acknowledged = Int(truncatingIfNeeded: info.bytesAcknowledged &- countingFrom.bytesAcknowledged)
+    return countingFrom.sndUna + acknowledged + unacknowledged
   }
 }
 

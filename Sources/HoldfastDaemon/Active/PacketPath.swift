@@ -111,6 +111,10 @@ final class PacketPath {
       return false
     }
     guard let connection = table[flow] else { return stranger(flow, packet) }
+    if connection.ledger.hasNoRoom(for: segment.header, segment.payload(in: packet.bytes)) {
+      drop(packet.id, in: ingressQueue)
+      return false
+    }
     record(packet, segment, connection)
     return true
   }

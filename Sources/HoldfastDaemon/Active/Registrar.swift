@@ -14,7 +14,7 @@ final class Registrar {
     var socket: SharedDescriptor
     var flow: Flow
     var identity: ConnectionIdentity
-    var owner: Int32
+    var owner: PeerCredentials
     /// The outcome; called once.
     var completion: (Result<Outcome, RegistrationError>) -> Void
   }
@@ -83,8 +83,7 @@ final class Registrar {
       let snapshot = try RepairSnapshot.take(request.socket.number, now: now)
       let image = LedgerImage(registering: snapshot.state, as: request.identity, unsent: snapshot.unsentCount)
       let connection = try LiveConnection(
-        ledger: Ledger(image), socket: request.socket, rcvNxt: snapshot.state.rcvNxt,
-        owner: request.owner)
+        ledger: Ledger(image), socket: request.socket, state: snapshot.state, owner: request.owner)
       table.insert(connection)
       connection.baselinePosition = feed.source.register(connection.ledger, now: now)
       onRegistered?(connection)

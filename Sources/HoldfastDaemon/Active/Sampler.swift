@@ -25,11 +25,12 @@ final class Sampler {
   /// Input for this connection has reached the host.
   @inline(__always)
   func inputArrived(_ connection: LiveConnection) {
-    if !connection.isSampling { watch(connection, after: Self.shortest) }
+    if !connection.isSampling, connection.ledger.identity.retention == .read { watch(connection, after: Self.shortest) }
   }
 
   /// Looks now, and tells the standby what is new.
   func sample(_ connection: LiveConnection) {
+    guard connection.ledger.identity.retention == .read else { return }
     // A socket that fails this call is gone; its hang-up event deals with it.
     guard let sequence = try? connection.sampleConsumed() else { return }
     let former = connection.ledger.input.reportedConsumed
@@ -57,12 +58,11 @@ final class Sampler {
     let due = waiting.filter { $0.due <= now }
     waiting.removeAll { $0.due <= now }
     for (_, connection) in due {
-      let before = connection.ledger.input.consumed
+      let before = connection.ledger.input.reportedConsumed
       sample(connection)
       connection.isSampling = false
-      guard connection.ledger.input.contiguousSeq != connection.ledger.input.copiedSeq, !connection.ledger.wasReset
-      else { continue }
-      let moved = connection.ledger.input.consumed != before
+      guard connection.ledger.input.mayHaveUnreported, !connection.ledger.wasReset else { continue }
+      let moved = connection.ledger.input.reportedConsumed != before
       watch(connection, after: moved ? Self.shortest : min(connection.sampleInterval * 2, Self.longest))
     }
     next = .max

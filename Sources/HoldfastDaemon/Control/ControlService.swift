@@ -9,6 +9,7 @@ final class ControlService: ControlHandler {
   private let pairs: [Pair]
   private let desk: AdoptionDesk
   private let logger: Logger
+  private let clients = ClientBook()
 
   /// Longest service name and key, bytes of UTF-8.
   private static let serviceLimit = 64
@@ -31,10 +32,7 @@ final class ControlService: ControlHandler {
       reply.fail(.limitExceeded(limit: "\(Self.keyLimit) bytes of key"))
       return
     }
-    guard call.retention ?? .read == .read else {
-      reply.fail(.methodNotImplemented(method: "io.holdfast.Register with retention confirm"))
-      return
-    }
+    clients.note(call.service, of: reply.client)
     let flow: Flow
     do {
       try SocketInspection.validate(socket.number)
@@ -48,7 +46,8 @@ final class ControlService: ControlHandler {
       return
     }
     pair.register(
-      socket, flow: flow, service: call.service, key: call.key, owner: reply.client.credentials.process
+      socket, flow: flow, service: call.service, key: call.key, retention: call.retention ?? .read,
+      owner: reply.client.credentials
     ) { result in
       switch result {
       case .success(let outcome):
@@ -67,11 +66,15 @@ final class ControlService: ControlHandler {
     }
     let adopter = AdoptionDesk.Adopter(service: call.service) { [weak self] connection in
       guard let self, !reply.isCancelled, let descriptor = try? connection.socket.duplicate() else { return false }
+      let checkpoint = connection.ledger.checkpoints.covered
       let delivered = reply.succeed(
-        AdoptReply(connection: info(connection)), descriptor: descriptor, continues: true)
-      if delivered { connection.owner = reply.client.credentials.process }
+        AdoptReply(
+          connection: info(connection), state: checkpoint?.state.base64, produced: checkpoint?.produced.map(Int.init)),
+        descriptor: descriptor, continues: true)
+      if delivered { connection.owner = reply.client.credentials }
       return delivered
     }
+    clients.note(call.service, of: reply.client)
     reply.onHangup = { [weak self, weak adopter] in
       if let adopter { self?.desk.leave(adopter) }
     }
@@ -79,17 +82,41 @@ final class ControlService: ControlHandler {
   }
 
   func release(_ call: ReleaseCall, reply: Reply<VarlinkCodec.NoParameters>) {
-    guard let id = LiveConnection.number(ofName: call.id) else {
-      reply.fail(.noSuchConnection(id: call.id))
-      return
-    }
-    for pair in pairs {
-      guard let connection = pair.connection(id) else { continue }
+    answer(reply, about: call.id) { (pair, connection) throws(ControlError) in
       pair.release(connection, how: call.how ?? .keep)
-      reply.succeed()
-      return
     }
-    reply.fail(.noSuchConnection(id: call.id))
+  }
+
+  func confirm(_ call: ConfirmCall, reply: Reply<VarlinkCodec.NoParameters>) {
+    answer(reply, about: call.id) { (pair, connection) throws(ControlError) in
+      try pair.active.confirm(connection, upTo: call.consumed)
+    }
+  }
+
+  func checkpoint(_ call: CheckpointCall, reply: Reply<VarlinkCodec.NoParameters>) {
+    answer(reply, about: call.id) { (pair, connection) throws(ControlError) in
+      guard let state = [UInt8](base64: call.state) else { throw .invalidParameter(parameter: "state") }
+      try pair.active.checkpoint(connection, state: state, consumed: call.consumed, produced: call.produced)
+    }
+  }
+
+  func clientGone(_ client: ControlClient) { clients.forget(client) }
+
+  /// Finds the connection that a call is about, sees whether the client may say anything about it, and answers.
+  private func answer(
+    _ reply: Reply<VarlinkCodec.NoParameters>, about id: String,
+    _ body: (Pair, LiveConnection) throws(ControlError) -> Void
+  ) {
+    do throws(ControlError) {
+      guard let number = LiveConnection.number(ofName: id),
+        let pair = pairs.first(where: { $0.connection(number) != nil }), let connection = pair.connection(number)
+      else { throw .noSuchConnection(id: id) }
+      try clients.check(reply.client, mayChange: connection)
+      try body(pair, connection)
+      reply.succeed()
+    } catch {
+      reply.fail(error)
+    }
   }
 
   func getStatus(reply: Reply<StatusReply>) {

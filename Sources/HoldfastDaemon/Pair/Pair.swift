@@ -178,12 +178,14 @@ final class Pair {
   func connection(_ id: UInt64) -> LiveConnection? { table[id] }
 
   func register(
-    _ socket: SharedDescriptor, flow: Flow, service: String, key: String?, owner: Int32,
+    _ socket: SharedDescriptor, flow: Flow, service: String, key: String?, retention: Retention, owner: PeerCredentials,
     completion: @escaping (Result<Registrar.Outcome, ControlError>) -> Void
   ) {
     guard machine.role == .active else { return completion(.failure(.notActive(pair: name))) }
     if let known = table[flow] { return completion(.failure(.alreadyRegistered(id: known.name))) }
-    active.register(socket, flow: flow, service: service, key: key, owner: owner) { result in
+    active.register(
+      socket, flow: flow, service: service, key: key, retention: retention == .read ? .read : .confirm, owner: owner
+    ) { result in
       completion(
         result.mapError { error in
           switch error {

@@ -146,11 +146,12 @@ final class Takeover {
   /// - Parameter wasAnswered: whether the peer has told its position.
   private func restore(_ ledger: Ledger, sentBoundary: SequenceNumber, wasAnswered: Bool = false) {
     do {
+      ledger.continueElsewhere()
       let state = ledger.state
       let restored = try RestoredSocket.build(
         RestorePlan(state: state, sentBoundary: sentBoundary, mark: mark.value, probes: !wasAnswered))
       let socket = SharedDescriptor(try restored.leave(sender: sender))
-      let connection = try LiveConnection(ledger: ledger, socket: socket, rcvNxt: state.rcvNxt, owner: 0)
+      let connection = try LiveConnection(ledger: ledger, socket: socket, state: state, owner: nil)
       table.insert(connection)
       result.restored.append(connection)
       onRestored?(connection)

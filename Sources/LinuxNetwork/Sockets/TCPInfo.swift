@@ -48,6 +48,8 @@ public struct TCPInfo: Sendable {
   public let state: TCPState
   /// Bytes (and a FIN) received in order since the socket was made or restored.
   public let bytesReceived: UInt64
+  /// Bytes (and a FIN) that the peer has acknowledged since the socket was made or restored.
+  public let bytesAcknowledged: UInt64
   /// Bytes that wait to be sent for the first time; a FIN that waits counts.
   public let unsentBytes: UInt32
   /// Current sending MSS, bytes of payload.
@@ -69,6 +71,7 @@ public struct TCPInfo: Sendable {
     try systemCall("getsockopt(TCP_INFO)") { getsockopt(socket, Int32(IPPROTO_TCP), TCP_INFO, &info, &length) }
     state = TCPState(rawValue: info.state) ?? .close
     bytesReceived = info.bytes_received
+    bytesAcknowledged = info.bytes_acked
     unsentBytes = info.notsent_bytes
     sendSegment = info.snd_mss
     sendWindow = info.snd_wnd

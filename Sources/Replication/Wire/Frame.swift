@@ -22,7 +22,10 @@ public enum FrameType: UInt8, Sendable {
   case acknowledge = 12
   /// The sender stops on purpose.
   case goodbye = 13
-  // 14 (checkpoint) and 15 (confirm) are kept for the application contract.
+  /// Application state: `CheckpointRecord`.
+  case checkpoint = 14
+  /// The application says that input up to a stream offset (8 bytes) is consumed.
+  case confirm = 15
 }
 
 /// A frame as received. `body` is memory of the stream: valid until the next bytes are taken in.

@@ -40,6 +40,7 @@ extension LedgerImage {
       writer.flag(candidate.fin)
       writer.block(candidate.bytes)
     }
+    writer.checkpoints(checkpoints)
     return writer.bytes
   }
 
@@ -82,6 +83,7 @@ extension LedgerImage {
       let fin = try reader.flag()
       candidates.append(Candidate(sequence: sequence, bytes: try reader.block(), fin: fin))
     }
+    let checkpoints = try reader.checkpoints()
     let state = ConnectionState(
       flow: flow, isMapped: isMapped, negotiated: negotiated, sndUna: sndUna, sndNxt: sndNxt, sendQueue: sendQueue,
       finSent: finSent, copiedSeq: copiedSeq, rcvNxt: rcvNxt, receiveQueue: receiveQueue, finReceived: finReceived,
@@ -94,7 +96,7 @@ extension LedgerImage {
       identity: ConnectionIdentity(id: id, service: service, key: hasKey ? key : nil, retention: retention),
       state: state, consumed: consumed, sent: sent, peerTimestamp: peerTimestamp, offeredEdge: offeredEdge,
       candidates: candidates, reportedConsumed: reportedConsumed, wasReset: wasReset, sawUrgent: sawUrgent,
-      isBroken: isBroken)
+      isBroken: isBroken, checkpoints: checkpoints)
   }
 
   /// The queues are as long as the sequence numbers say.

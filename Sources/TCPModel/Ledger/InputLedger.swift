@@ -26,6 +26,10 @@ public struct InputLedger: ~Copyable {
   /// How far the application is known to have read. May be ahead of `rcvNxt`: what was read before its acknowledgement was
   /// recorded will come again from the peer.
   public private(set) var reportedConsumed: SequenceNumber
+  /// `reportedConsumed` as a stream offset.
+  public var reportedOffset: Int64 { consumed + Int64(reportedConsumed.distance(from: copiedSeq)) }
+  /// Input from this stream offset on is kept, whatever the application has consumed: its checkpoint needs it.
+  public private(set) var retainedFrom: Int64?
   /// There is input, proven or not, that the application may have read without it being reported.
   public var mayHaveUnreported: Bool { contiguousSeq.isAfter(reportedConsumed) }
 
@@ -101,6 +105,29 @@ public struct InputLedger: ~Copyable {
     applyConsumption()
   }
 
+  /// As `consume(upTo:)`, by stream offset; one that cannot be right has no effect.
+  public mutating func consume(upToOffset offset: Int64) {
+    guard let sequence = sequence(at: offset) else { return }
+    consume(upTo: sequence)
+  }
+
+  /// Keeps input from `offset` on; nil keeps only what is not consumed.
+  public mutating func retain(from offset: Int64?) {
+    retainedFrom = offset
+    applyConsumption()
+  }
+
+  /// The socket begins at `rcvNxt`, and its reader at `copiedSeq`: what the application on the dead host had read beyond that
+  /// comes again.
+  public mutating func forgetUnprovenConsumption() { reportedConsumed = copiedSeq }
+
+  /// The sequence number of a stream offset; nil when it is behind what is retained or farther ahead than a window can be.
+  public func sequence(at offset: Int64) -> SequenceNumber? {
+    let (distance, overflow) = offset.subtractingReportingOverflow(consumed)
+    guard !overflow, (0...Int64(Int32.max)).contains(distance) else { return nil }
+    return copiedSeq + Int(distance)
+  }
+
   private mutating func noteFin(_ sequence: SequenceNumber) {
     guard !sequence.isBefore(rcvNxt), !finCandidates.contains(sequence), finCandidates.count < Self.finLimit else {
       return
@@ -110,7 +137,8 @@ public struct InputLedger: ~Copyable {
   private static let finLimit = 8
 
   private mutating func applyConsumption() {
-    let length = min(reportedConsumed.distance(from: copiedSeq), unconsumedCount)
+    var length = min(reportedConsumed.distance(from: copiedSeq), unconsumedCount)
+    if let retainedFrom { length = min(length, Int(retainedFrom &- consumed)) }
     guard length > 0 else { return }
     queue.removeFirst(length)
     copiedSeq += length

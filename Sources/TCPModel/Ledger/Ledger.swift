@@ -19,6 +19,8 @@ public final class Ledger {
   public private(set) var peerTimestamp: UInt32
   /// One past the last sequence number that the peer was ever allowed to send: a window is never taken back.
   public private(set) var offeredEdge: SequenceNumber
+  /// What the application goes on from.
+  public private(set) var checkpoints: CheckpointLedger
   /// A reset went either way: there is nothing to continue.
   public private(set) var wasReset = false
   /// Urgent data was seen: its mark cannot be restored.
@@ -37,8 +39,10 @@ public final class Ledger {
     offeredEdge = image.offeredEdge
     wasReset = image.wasReset
     sawUrgent = image.sawUrgent
+    checkpoints = image.checkpoints
     output = OutputLedger(image)
     input = InputLedger(image)
+    keepInput()
   }
 
   /// Folds a packet that came from the peer. It may be forged, late, or refused by the kernel.
@@ -77,6 +81,7 @@ public final class Ledger {
     if header.hasTimestamp { timestamp.advance(to: header.timestampValue, at: now) }
     guard header.flags.contains(.ack) else { return }
     input.prove(header.acknowledgement)
+    if !checkpoints.pending.isEmpty { coverCheckpoints() }
     guard !header.acknowledgement.isBefore(window.receiveWindowUpdate) else { return }
     window.receiveWindowUpdate = header.acknowledgement
     window.receiveWindow = UInt32(header.window) << UInt32(negotiated.receiveWindowScale)
@@ -85,6 +90,43 @@ public final class Ledger {
 
   /// The application has consumed everything below `sequence`.
   public func consume(upTo sequence: SequenceNumber) { input.consume(upTo: sequence) }
+
+  /// The application says that it has consumed input up to a stream offset.
+  public func confirm(_ offset: Int64) { input.consume(upToOffset: offset) }
+
+  /// The application's state, valid at the offsets that it names.
+  public func checkpoint(_ checkpoint: Checkpoint) {
+    checkpoints.append(checkpoint)
+    keepInput()
+    coverCheckpoints()
+  }
+
+  private func coverCheckpoints() {
+    guard checkpoints.cover(received: input.received, sent: output.sent) else { return }
+    if let consumed = checkpoints.covered?.consumed { input.consume(upToOffset: consumed) }
+    keepInput()
+  }
+
+  /// A state is of use only together with the input that comes after it.
+  private func keepInput() { input.retain(from: checkpoints.neededFrom) }
+
+  /// Another host, or another process, goes on with the connection: what the former one did beyond what has left counts no more.
+  public func continueElsewhere() {
+    checkpoints.forgetPending()
+    input.forgetUnprovenConsumption()
+    keepInput()
+  }
+
+  /// Most input that is kept for an application that does not consume it, bytes.
+  public static let retentionLimit = 16 << 20
+
+  /// Whether a segment brings more input than is kept for the application. It is then lost, as it would be at a receiver without
+  /// room, and comes again when the application has consumed some.
+  @inline(__always)
+  public func hasNoRoom(for header: SegmentHeader, _ payload: UnsafeRawBufferPointer) -> Bool {
+    guard identity.retention == .confirm || input.retainedFrom != nil, payload.count > 0 else { return false }
+    return (header.sequence + payload.count).distance(from: input.copiedSeq) > Self.retentionLimit
+  }
 
   /// tcp_may_update_window and tcp_ack_update_window; since Linux 6.6 a window may also close where it stands.
   private func updateSendWindow(_ header: SegmentHeader, formerUna: SequenceNumber) {

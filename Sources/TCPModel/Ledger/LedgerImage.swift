@@ -54,6 +54,7 @@ public struct LedgerImage: Hashable, Sendable {
   public var sawUrgent: Bool
   /// A packet passed that was not recorded.
   public var isBroken: Bool
+  public var checkpoints: CheckpointLedger
 
   /// The baseline of a connection at registration. Offsets count from here: everything that the application has not read is
   /// still to be received, everything that it has written is sent.
@@ -68,7 +69,7 @@ public struct LedgerImage: Hashable, Sendable {
   public init(
     identity: ConnectionIdentity, state: ConnectionState, consumed: Int64, sent: Int64, peerTimestamp: UInt32,
     offeredEdge: SequenceNumber, candidates: [Candidate], reportedConsumed: SequenceNumber, wasReset: Bool,
-    sawUrgent: Bool, isBroken: Bool
+    sawUrgent: Bool, isBroken: Bool, checkpoints: CheckpointLedger = CheckpointLedger()
   ) {
     self.identity = identity
     self.state = state
@@ -81,6 +82,7 @@ public struct LedgerImage: Hashable, Sendable {
     self.wasReset = wasReset
     self.sawUrgent = sawUrgent
     self.isBroken = isBroken
+    self.checkpoints = checkpoints
   }
 }
 
@@ -99,7 +101,7 @@ extension Ledger {
     LedgerImage(
       identity: identity, state: state, consumed: input.consumed, sent: output.sent, peerTimestamp: peerTimestamp,
       offeredEdge: offeredEdge, candidates: input.candidates, reportedConsumed: input.reportedConsumed,
-      wasReset: wasReset, sawUrgent: sawUrgent, isBroken: input.isBroken || output.isBroken)
+      wasReset: wasReset, sawUrgent: sawUrgent, isBroken: input.isBroken || output.isBroken, checkpoints: checkpoints)
   }
 
   /// Why this connection could not be continued now; `nil` when it could.

@@ -28,6 +28,9 @@ public struct OutputLedger: ~Copyable {
   /// One past the last byte: `sndNxt` without the FIN.
   private var end: SequenceNumber { finSent ? sndNxt - 1 : sndNxt }
 
+  /// The stream offset of a sequence number near `sndNxt`.
+  public func offset(of sequence: SequenceNumber) -> Int64 { sent + Int64(sequence.distance(from: end)) }
+
   /// A packet that leaves: what it has beyond `sndNxt` is new, the rest is a retransmission.
   public mutating func append(_ payload: UnsafeRawBufferPointer, at sequence: SequenceNumber, fin: Bool) {
     guard payload.count > 0 || fin else { return }

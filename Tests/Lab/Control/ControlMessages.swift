@@ -42,10 +42,35 @@ public struct RegisterParameters: Encodable, Sendable {
   public var fd = 0
   public var service: String
   public var key: String?
+  public var retention: String?
 
-  public init(service: String, key: String? = nil) {
+  public init(service: String, key: String? = nil, retention: String? = nil) {
     self.service = service
     self.key = key
+    self.retention = retention
+  }
+}
+
+public struct ConfirmParameters: Encodable, Sendable {
+  public var id: String
+  public var consumed: Int
+  public init(id: String, consumed: Int) {
+    self.id = id
+    self.consumed = consumed
+  }
+}
+
+public struct CheckpointParameters: Encodable, Sendable {
+  public var id: String
+  /// Base64.
+  public var state: String
+  public var consumed: Int?
+  public var produced: Int?
+  public init(id: String, state: String, consumed: Int? = nil, produced: Int? = nil) {
+    self.id = id
+    self.state = state
+    self.consumed = consumed
+    self.produced = produced
   }
 }
 
@@ -63,6 +88,9 @@ public struct AdoptParameters: Encodable, Sendable {
 public struct AdoptResult: Decodable, Sendable {
   public var connection: ControlledConnection
   public var fd: Int
+  /// Base64.
+  public var state: String?
+  public var produced: Int?
 }
 
 public struct ReleaseParameters: Encodable, Sendable {
