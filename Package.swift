@@ -106,7 +106,10 @@ let package = Package(
       name: "ReplicationTests", dependencies: ["Replication", "TCPModel", "Modelling"], swiftSettings: strict),
     .testTarget(name: "PairingTests", dependencies: ["Pairing"], swiftSettings: strict),
     .testTarget(
-      name: "LinuxNetworkTests", dependencies: ["LinuxNetwork", "Lab", "TCPModel"], swiftSettings: strict),
+      name: "LinuxNetworkTests",
+      dependencies: [
+        "LinuxNetwork", "Lab", "TCPModel", "CLinux", .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: strict),
     .testTarget(
       name: "ControlAPITests",
       dependencies: [

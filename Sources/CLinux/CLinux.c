@@ -12,6 +12,7 @@ _Static_assert(sizeof(struct hf_tcp_repair_window) == sizeof(struct tcp_repair_w
 _Static_assert(HF_TCP_REPAIR == TCP_REPAIR && HF_TCP_REPAIR_QUEUE == TCP_REPAIR_QUEUE, "repair options");
 _Static_assert(HF_TCP_QUEUE_SEQ == TCP_QUEUE_SEQ && HF_TCP_REPAIR_OPTIONS == TCP_REPAIR_OPTIONS, "repair options");
 _Static_assert(HF_TCP_TIMESTAMP == TCP_TIMESTAMP && HF_TCP_REPAIR_WINDOW == TCP_REPAIR_WINDOW, "repair options");
+_Static_assert(HF_TCP_INQ == TCP_INQ, "options");
 _Static_assert(HF_TCP_ULP == TCP_ULP && HF_CLONE_NEWNET == CLONE_NEWNET, "constants");
 
 int hf_ioctl_int(int fd, unsigned long request, int *value) { return ioctl(fd, request, value); }

@@ -79,6 +79,31 @@ public struct SocketOptions: Hashable, Sendable {
     /// Seconds to linger, or -1 for off (SO_LINGER).
     case linger = 21
     case quickAck = 22
+    case reusePort = 23
+    /// Urgent data in its place among the other bytes (SO_OOBINLINE).
+    case inlineUrgent = 24
+    /// Bytes a second, unsigned; -1 for no limit (SO_MAX_PACING_RATE).
+    case maximumPacingRate = 25
+    /// Milliseconds, 0 for none (SO_RCVTIMEO, SO_SNDTIMEO).
+    case receiveTimeout = 26
+    case sendTimeout = 27
+    /// What arrives with a smaller TTL, or hop limit, is refused (IP_MINTTL, IPV6_MINHOPCOUNT; RFC 5082).
+    case minimumTTL = 28
+    case minimumHopLimit = 29
+    /// Milliseconds (TCP_RTO_MAX_MS), microseconds (TCP_RTO_MIN_US, TCP_DELACK_MAX_US).
+    case maximumTimeout = 30
+    case minimumTimeout = 31
+    case maximumAckDelay = 32
+    case mtuDiscoverV6 = 33
+    /// The application's bits of SO_MARK; those that are the daemon's are 0.
+    case mark = 34
+    case linearTimeouts = 35
+    case autoFlowLabel = 36
+    case zeroCopy = 37
+    /// Whether reads tell how much more there is (TCP_INQ).
+    case inputCount = 38
+    case receiveErrors = 39
+    case receiveErrorsV6 = 40
   }
 
   /// Values by name; a name that is missing was not readable where the socket came from.

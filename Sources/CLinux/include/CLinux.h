@@ -11,10 +11,12 @@
 #include <ifaddrs.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/inet_diag.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -106,14 +108,21 @@ enum {
   HF_SIOCOUTQNSD = SIOCOUTQNSD,
   HF_SIOCGIFHWADDR = SIOCGIFHWADDR,
 
+  HF_SO_BINDTOIFINDEX = 62,   /* since 5.0 */
   HF_SO_BUF_LOCK = 72,        /* since 5.14 */
   HF_SO_PEERPIDFD = 77,       /* since 6.5 */
   HF_IPPROTO_MPTCP = 262,
+  HF_TCP_INQ = 36,            /* since 4.18 */
+  HF_TCP_AO_INFO = 40,        /* since 6.7 */
   HF_TCP_RTO_MAX_MS = 44,     /* since 6.15 */
+  HF_TCP_RTO_MIN_US = 45,     /* since 6.15 */
+  HF_TCP_DELACK_MAX_US = 46,  /* since 6.15 */
   HF_TCP_REPAIR_ON = 1,
   HF_TCP_REPAIR_OFF = 0,
   HF_TCP_REPAIR_OFF_NO_WP = -1,
   HF_TCPI_OPT_USEC_TS = 0x40, /* since 6.7 */
+  HF_IPV6_AUTOFLOWLABEL = 70,
+  HF_IPV6_MINHOPCOUNT = 73,
   HF_IPV6_TRANSPARENT = 75,
   HF_IPV6_HDRINCL = 36, /* since 4.5 */
   HF_SCM_MAX_FD = 253,

@@ -148,8 +148,12 @@ final class Takeover {
     do {
       ledger.continueElsewhere()
       let state = ledger.state
+      // Only an ESTABLISHED socket asks when it leaves repair mode. The answer waits in the queue until this one stands.
+      if !wasAnswered, state.finReceived != state.finSent {
+        try sender.send(SegmentBuilder.probe(for: ledger, now: MonotonicClock.now))
+      }
       let restored = try RestoredSocket.build(
-        RestorePlan(state: state, sentBoundary: sentBoundary, mark: mark.value, probes: !wasAnswered))
+        RestorePlan(state: state, sentBoundary: sentBoundary, mark: mark, probes: !wasAnswered))
       let socket = SharedDescriptor(try restored.leave(sender: sender))
       let connection = try LiveConnection(ledger: ledger, socket: socket, state: state, owner: nil)
       table.insert(connection)

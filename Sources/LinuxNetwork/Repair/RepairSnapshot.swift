@@ -12,13 +12,21 @@ public struct RepairSnapshot: Sendable {
   /// Bytes that the application has written and that have not been sent yet; not part of `state`.
   public let unsentCount: Int
 
-  /// - Parameter now: CLOCK_MONOTONIC, ns: the moment of the timestamp clock.
+  /// - Parameters:
+  ///   - now: CLOCK_MONOTONIC, ns: the moment of the timestamp clock.
+  ///   - markMask: the bits of SO_MARK that are not the application's.
   /// - Throws: `UnsupportedSocket` when the socket cannot be moved, `SystemCallError` when a call fails. In both cases it is as
   ///   it was.
-  public static func take(_ socket: Int32, now: UInt64) throws -> RepairSnapshot {
+  public static func take(_ socket: Int32, now: UInt64, markMask: UInt32 = 0) throws -> RepairSnapshot {
     try SocketInspection.validate(socket)
+    return try dump(socket, now: now, markMask: markMask)
+  }
+
+  /// As `take`, in every state that a connection can be in when its host dies; what would be refused at registration is not
+  /// looked for.
+  package static func dump(_ socket: Int32, now: UInt64, markMask: UInt32 = 0) throws -> RepairSnapshot {
     let (flow, isMapped) = try SocketInspection.flow(socket)
-    let options = SocketOptionsCopy.read(socket)
+    let options = SocketOptionsCopy.read(socket, markMask: markMask)
     do {
       try SocketOption.repair.set(socket, Int32(HF_TCP_REPAIR_ON))
     } catch  where error.errno.rawValue == ENOPROTOOPT {
@@ -65,9 +73,13 @@ public struct RepairSnapshot: Sendable {
     let unsent = try SocketQueues.unsent(socket)
     try SocketOption.repairQueue.set(socket, Queue.send.rawValue)
     let writeSeq = SequenceNumber(UInt32(bitPattern: try SocketOption.queueSequence.get(socket)))
-    let sendQueue = outstanding > unsent ? try peek(socket, count: outstanding - unsent) : []
+    // Both counts include a FIN, which comes last: where anything waits, it waits too.
+    let isFinUnsent = info.state.hasSentFin && unsent > 0
+    let isFinInFlight = info.state.hasSentFin && outstanding > 0 && !isFinUnsent
+    let inFlight = max(outstanding - unsent - (isFinInFlight ? 1 : 0), 0)
+    let sendQueue = try peek(socket, count: inFlight)
     try SocketOption.repairQueue.set(socket, Queue.none.rawValue)
-    guard sendQueue.count == max(outstanding - unsent, 0), try SocketQueues.unacknowledged(socket) == outstanding else {
+    guard sendQueue.count == inFlight, try SocketQueues.unacknowledged(socket) == outstanding else {
       throw UnsupportedSocket("its output changed during registration: the application must not write meanwhile")
     }
 
@@ -79,12 +91,13 @@ public struct RepairSnapshot: Sendable {
         maximumSegmentSize: UInt16(clamping: clampedSegment), sendWindowScale: info.sendWindowScale,
         receiveWindowScale: info.receiveWindowScale, windowScaling: info.hasWindowScaling,
         selectiveAcknowledgements: info.hasSelectiveAcknowledgements, timestampUnit: unit),
-      sndUna: writeSeq - outstanding, sndNxt: writeSeq - unsent, sendQueue: sendQueue, finSent: false,
+      sndUna: writeSeq - outstanding, sndNxt: writeSeq - unsent, sendQueue: sendQueue,
+      finSent: info.state.hasSentFin && !isFinUnsent,
       copiedSeq: copiedSeq, rcvNxt: rcvNxt, receiveQueue: receiveQueue, finReceived: finReceived, window: window,
       // Bit 0 is the unit, not time: a millisecond clock reads up to one low.
       timestamp: TimestampClock(value: unit == .milliseconds ? stamp &+ 1 : stamp, moment: now, unit: unit),
       options: options)
-    return RepairSnapshot(state: state, unsentCount: unsent)
+    return RepairSnapshot(state: state, unsentCount: unsent - (isFinUnsent ? 1 : 0))
   }
 
   private static func repairWindow(_ socket: Int32) throws(SystemCallError) -> WindowState {

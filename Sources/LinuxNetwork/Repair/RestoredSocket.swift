@@ -9,13 +9,13 @@ public struct RestorePlan: Sendable {
   /// [snd_una, boundary) is put back as already sent: acknowledgements of it are in order, and the kernel's timers send it again.
   /// [boundary, snd_nxt) is written as ordinary unsent data once repair mode has ended: it goes out at once.
   public var sentBoundary: SequenceNumber
-  /// The socket's mark, so that the rules see its packets from the first one on.
-  public var mark: UInt32
+  /// What the daemon adds to the socket's mark, so that the rules see its packets from the first one on.
+  public var mark: PacketMark
   /// Whether the kernel asks the peer for its position when the socket leaves repair mode. One question is enough: a peer answers
   /// them at most twice a second.
   public var probes: Bool
 
-  public init(state: ConnectionState, sentBoundary: SequenceNumber, mark: UInt32, probes: Bool) {
+  public init(state: ConnectionState, sentBoundary: SequenceNumber, mark: PacketMark, probes: Bool) {
     self.state = state
     self.sentBoundary = sentBoundary
     self.mark = mark
@@ -72,7 +72,8 @@ public final class RestoredSocket {
   private func connect(_ plan: RestorePlan) throws(SystemCallError) {
     let number = socket.number
     try set(.repair, Int32(HF_TCP_REPAIR_ON))
-    if plan.mark != 0 { try set(.mark, Int32(bitPattern: plan.mark)) }
+    let mark = plan.mark.added(to: UInt32(bitPattern: state.options.values[.mark] ?? 0))
+    if mark != 0 { try set(.mark, Int32(bitPattern: mark)) }
     // The address may not be on an interface yet; connect would fail with less than IP_TRANSPARENT.
     try set(isV6 ? .transparentV6 : .transparent, 1)
     if state.isMapped { try set(.onlyV6, 0) }
@@ -86,7 +87,8 @@ public final class RestoredSocket {
     try select(.receive)
     try set(.queueSequence, Int32(bitPattern: state.copiedSeq.rawValue))
     try select(.send)
-    try set(.queueSequence, Int32(bitPattern: state.sndUna.rawValue))
+    // A FIN that the peer has acknowledged is made again, and takes the last sequence number again.
+    try set(.queueSequence, Int32(bitPattern: (isFinAcknowledged ? state.sndUna - 1 : state.sndUna).rawValue))
     try systemCall("connect", on: subject) {
       SocketAddress.with(state.flow.peer, mapped: state.isMapped) { Glibc.connect(number, $0, $1) }
     }
@@ -186,24 +188,27 @@ public final class RestoredSocket {
   /// Longest retransmission timeout while data that counts as sent may be lost, ms; otherwise the first is 3 s.
   private static let takeoverTimeout: Int32 = 1000
 
+  private var isFinAcknowledged: Bool { state.finSent && state.sndUna == state.sndNxt }
+
   /// Our FIN goes back as sent when everything before it does.
   private var isFinMarkedSent: Bool {
-    state.finSent && sentCount == state.sendQueue.count
-      && (sentBoundary == state.sndNxt || state.sndUna == state.sndNxt)
+    state.finSent && sentCount == state.sendQueue.count && (sentBoundary == state.sndNxt || isFinAcknowledged)
   }
 
   /// From ESTABLISHED to the state in which the connection was, while still in repair mode.
+  ///
+  /// Both FINs sent and ours not acknowledged can be CLOSING or LAST_ACK; the packets do not tell. CLOSING does what either must,
+  /// and still answers a peer that repeats its FIN after it has acknowledged ours.
   private func closeHalves(_ sender: RawSender) throws(SystemCallError) {
-    let finAcknowledged = state.finSent && state.sndUna == state.sndNxt
     if isFinMarkedSent {
+      // With the send queue selected it counts as sent and nothing leaves.
       try select(.send)
       try SocketEnd.finish(socket.number)
       try select(.none)
     }
     if state.finReceived {
-      // Moves to CLOSE_WAIT, or CLOSING or LAST_ACK's successor when it acknowledges our FIN too.
-      try sender.send(SegmentBuilder.peerFin(for: state, acknowledgingFin: finAcknowledged))
-    } else if finAcknowledged {
+      try sender.send(SegmentBuilder.peerFin(for: state, acknowledgingFin: isFinAcknowledged))
+    } else if isFinAcknowledged {
       try sender.send(SegmentBuilder.peerAcknowledgement(for: state))
     }
   }

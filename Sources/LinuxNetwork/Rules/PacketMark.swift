@@ -10,6 +10,9 @@ public struct PacketMark: Hashable, Sendable {
     self.mask = mask
   }
 
+  /// `mark` with these bits set and the others as they are.
+  func added(to mark: UInt32) -> UInt32 { mark & ~mask | value }
+
   /// Marks a socket: from now on every packet that it sends or receives matches the rules. Needs CAP_NET_ADMIN.
   public func set(on socket: Int32) throws(SystemCallError) { try change(socket, to: value) }
 

@@ -26,16 +26,60 @@ public enum SocketInspection {
     else { throw UnsupportedSocket("it is not a TCP socket") }
     guard let info = try? TCPInfo(socket) else { throw UnsupportedSocket("its TCP state cannot be read") }
     switch info.state {
-    case .established, .closeWait: break
+    case .established, .closeWait, .finWait1, .finWait2: break
     case .listen: throw UnsupportedSocket("it is listening: register the sockets that accept returns")
     case .synSent, .synReceived, .newSynReceived: throw UnsupportedSocket("it is still connecting")
     case .close: throw UnsupportedSocket("it is not connected")
-    case .finWait1, .finWait2, .closing, .lastAck, .timeWait:
-      throw UnsupportedSocket("it is already closing (\(info.state))")
+    case .closing, .lastAck, .timeWait:
+      throw UnsupportedSocket("both sides have closed it already (\(info.state))")
+    }
+    if (try? SocketOption.repair.get(socket)) == 1 {
+      throw UnsupportedSocket("it is in repair mode (TCP_REPAIR): another program moves it")
     }
     if let name = upperProtocol(socket) {
       throw UnsupportedSocket("it has the upper-layer protocol \"\(name)\" (TCP_ULP): kernel TLS state cannot be moved")
     }
+    if hasAuthentication(socket) {
+      throw UnsupportedSocket("its segments are signed (TCP-AO): the keys cannot be moved")
+    }
+    try diagnose(socket, info)
+  }
+
+  /// What would make a restored socket say something wrong, or nothing, without anybody noticing before.
+  private static func diagnose(_ socket: Int32, _ info: TCPInfo) throws(UnsupportedSocket) {
+    let flow = try flow(socket).flow
+    if flow.peer.address.isLinkLocal {
+      throw UnsupportedSocket(
+        "its peer's address \(flow.peer.address) holds on one interface of this host alone (link-local): connect to the "
+          + "service address from a global or unique local address")
+    }
+    let diagnosis: SocketDiagnosis?
+    do throws(SystemCallError) {
+      diagnosis = try SocketDiagnosis(socket, flow: flow)
+    } catch {
+      throw UnsupportedSocket("it cannot be examined (sock_diag(7)): \(error)")
+    }
+    guard let diagnosis else {
+      throw UnsupportedSocket(
+        "the daemon does not find it in its own network namespace (sock_diag(7)): in another one its packets would not be seen"
+      )
+    }
+    if diagnosis.hasSignatureKeys {
+      throw UnsupportedSocket("its segments are signed (TCP_MD5SIG): the keys cannot be moved")
+    }
+    let unread = (try? SocketQueues.unread(socket)) ?? 0
+    // Input that comes between the two reads is more, not less.
+    if diagnosis.receiveQueue - (info.state.hasReceivedFin ? 1 : 0) > unread {
+      throw UnsupportedSocket("urgent data (MSG_OOB) waits in it: read it first")
+    }
+  }
+
+  /// Whether there are TCP-AO keys (RFC 5925); the call fails with ENOENT when there are none, ENOPROTOOPT where the kernel
+  /// knows nothing of them.
+  private static func hasAuthentication(_ socket: Int32) -> Bool {
+    var information = [UInt8](repeating: 0, count: 128)
+    var length = socklen_t(information.count)
+    return getsockopt(socket, Int32(IPPROTO_TCP), Int32(HF_TCP_AO_INFO), &information, &length) == 0
   }
 
   /// The name of the upper-layer protocol (TCP_ULP), nil for none.
@@ -59,4 +103,9 @@ public enum SocketInspection {
         peer: Endpoint(address: peer.address.unmapped, port: peer.port)), isMapped
     )
   }
+}
+
+extension IPAddress {
+  /// fe80::/10 (RFC 4291 section 2.5.6): means something together with an interface only.
+  var isLinkLocal: Bool { isIPv6 && high >> 54 == 0xfe80 >> 6 }
 }

@@ -11,19 +11,30 @@ public enum SocketOptionsCopy {
     (.finWaitTimeout, .finWaitTimeout), (.notSentLowWater, .notSentLowWater), (.receiveLowWater, .receiveLowWater),
     (.typeOfService, .typeOfService), (.timeToLive, .timeToLive), (.priority, .priority),
     (.mtuDiscover, .mtuDiscover), (.reuseAddress, .reuseAddress), (.sendBuffer, .sendBuffer),
-    (.receiveBuffer, .receiveBuffer), (.bufferLock, .bufferLock),
+    (.receiveBuffer, .receiveBuffer), (.bufferLock, .bufferLock), (.reusePort, .reusePort),
+    (.inlineUrgent, .inlineUrgent), (.maximumPacingRate, .maximumPacingRate), (.minimumTTL, .minimumTTL),
+    (.maximumTimeout, .maximumTimeout), (.minimumTimeout, .minimumTimeout), (.maximumAckDelay, .maximumAckDelay),
+    (.linearTimeouts, .linearTimeouts), (.zeroCopy, .zeroCopy), (.inputCount, .inputCount),
+    (.receiveErrors, .receiveErrors),
   ]
   private static let namesV6: [(SocketOptions.Name, SocketOption)] = [
-    (.trafficClass, .trafficClass), (.hopLimit, .hopLimit),
+    (.trafficClass, .trafficClass), (.hopLimit, .hopLimit), (.minimumHopLimit, .minimumHopLimit),
+    (.mtuDiscoverV6, .mtuDiscoverV6), (.autoFlowLabel, .autoFlowLabel), (.receiveErrorsV6, .receiveErrorsV6),
+  ]
+  private static let timeouts: [(SocketOptions.Name, number: Int32)] = [
+    (.receiveTimeout, SO_RCVTIMEO), (.sendTimeout, SO_SNDTIMEO),
   ]
 
   /// Options that a kernel does not know are left out.
-  public static func read(_ socket: Int32) -> SocketOptions {
+  /// - Parameter markMask: the bits of SO_MARK that are not the application's.
+  public static func read(_ socket: Int32, markMask: UInt32 = 0) -> SocketOptions {
     var options = SocketOptions()
     let isV6 = (try? SocketOption.domain.get(socket)) == AF_INET6
     for (name, option) in isV6 ? names + namesV6 : names {
       if let value = try? option.get(socket) { options.values[name] = value }
     }
+    if let mark = try? SocketOption.mark.get(socket) { options.values[.mark] = mark & ~Int32(bitPattern: markMask) }
+    for (name, number) in timeouts { options.values[name] = timeout(socket, number) }
     var linger = Glibc.linger()
     var length = socklen_t(MemoryLayout<Glibc.linger>.size)
     if getsockopt(socket, SOL_SOCKET, SO_LINGER, &linger, &length) == 0 {
@@ -40,6 +51,14 @@ public enum SocketOptionsCopy {
     return String(decoding: name.prefix(Int(length)).prefix { $0 != 0 }, as: UTF8.self)
   }
 
+  /// Milliseconds, rounded up: a short wait must not become an endless one.
+  private static func timeout(_ socket: Int32, _ number: Int32) -> Int32? {
+    var value = timeval()
+    var length = socklen_t(MemoryLayout<timeval>.size)
+    guard getsockopt(socket, SOL_SOCKET, number, &value, &length) == 0 else { return nil }
+    return Int32(clamping: value.tv_sec &* 1000 &+ (value.tv_usec + 999) / 1000)
+  }
+
   /// Gives a restored socket what differs from a new one's defaults. What the kernel refuses stays at its default: an option
   /// is not worth a connection.
   /// - Parameter defaults: the options of a new socket of the same kind.
@@ -51,6 +70,11 @@ public enum SocketOptionsCopy {
       case .sendBuffer, .receiveBuffer, .bufferLock, .reuseAddress: continue
       default: try? option.set(socket, value)
       }
+    }
+    for (name, number) in timeouts {
+      guard let milliseconds = options.values[name], milliseconds != defaults.values[name] else { continue }
+      var value = timeval(tv_sec: Int(milliseconds) / 1000, tv_usec: Int(milliseconds) % 1000 * 1000)
+      setsockopt(socket, SOL_SOCKET, number, &value, socklen_t(MemoryLayout<timeval>.size))
     }
     if let seconds = options.values[.linger], seconds != defaults.values[.linger] {
       var linger = Glibc.linger(l_onoff: seconds < 0 ? 0 : 1, l_linger: max(seconds, 0))

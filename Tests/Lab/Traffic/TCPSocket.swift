@@ -28,11 +28,12 @@ public final class TCPSocket: Sendable {
       })
   }
 
-  /// A listening socket. One on an IPv6 address takes IPv6 alone, so that both families can have theirs on one port.
-  public static func listen(on endpoint: Endpoint, backlog: Int32 = 4096) throws -> TCPSocket {
+  /// A listening socket. One on an IPv6 address takes IPv6 alone, so that both families can have theirs on one port, unless it
+  /// is `dualStack`.
+  public static func listen(on endpoint: Endpoint, backlog: Int32 = 4096, dualStack: Bool = false) throws -> TCPSocket {
     let socket = try make(endpoint.family)
     try socket.set(SOL_SOCKET, SO_REUSEADDR, 1)
-    if endpoint.address.isIPv6 { try socket.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
+    if endpoint.address.isIPv6 { try socket.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, dualStack ? 0 : 1) }
     try systemCall("bind", on: "\(endpoint)") { SocketAddress.bind(socket.number, to: endpoint) }
     try systemCall("listen", on: "\(endpoint)") { Glibc.listen(socket.number, backlog) }
     return socket
