@@ -91,22 +91,33 @@ extension LedgerImage {
       timestamp: TimestampClock(
         value: timestampValue, moment: now > timestampAge ? now - timestampAge : 0, unit: negotiated.timestampUnit),
       options: options)
-    guard isBroken || Self.isConsistent(state) else { throw .malformed(.baseline) }
     self.init(
       identity: ConnectionIdentity(id: id, service: service, key: hasKey ? key : nil, retention: retention),
       state: state, consumed: consumed, sent: sent, peerTimestamp: peerTimestamp, offeredEdge: offeredEdge,
       candidates: candidates, reportedConsumed: reportedConsumed, wasReset: wasReset, sawUrgent: sawUrgent,
       isBroken: isBroken, checkpoints: checkpoints)
+    guard isConsistent else { throw .malformed(.baseline) }
   }
 
-  /// The queues are as long as the sequence numbers say.
-  private static func isConsistent(_ state: ConnectionState) -> Bool {
+  /// The queues are as long as the sequence numbers say, and nothing is out of what TCP can mean: a ledger can go on from here
+  /// without looking again.
+  private var isConsistent: Bool {
     let inFlight = state.sndNxt.distance(from: state.sndUna)
     // A FIN that is acknowledged is no longer in flight.
     let output = inFlight == 0 ? 0 : inFlight - (state.finSent ? 1 : 0)
     let input = state.rcvNxt.distance(from: state.copiedSeq) - (state.finReceived ? 1 : 0)
-    return state.sendQueue.count == output && state.receiveQueue.count == input
+    let reach = -InputLedger.largestInput...InputLedger.largestInput + Self.slack
+    return state.sendQueue.count == output && (0...InputLedger.largestInput).contains(input)
+      // Input that was never recorded is missing.
+      && (isBroken ? state.receiveQueue.count <= input : state.receiveQueue.count == input)
+      && reach.contains(offeredEdge.distance(from: state.rcvNxt))
+      && candidates.allSatisfy { reach.contains(($0.sequence + $0.bytes.count).distance(from: state.rcvNxt)) }
+      && (0...Self.largestOffset).contains(consumed) && (-Int64(UInt32.max)...Self.largestOffset).contains(sent)
   }
+  /// What one packet may carry beyond the window that it begins in.
+  private static let slack = 1 << 17
+  /// Far beyond what a connection lives to see; nothing that is added to it overflows.
+  private static let largestOffset = Int64(1) << 62
 }
 
 extension SocketOptions {

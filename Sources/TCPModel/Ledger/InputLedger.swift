@@ -85,8 +85,14 @@ public struct InputLedger: ~Copyable {
   }
 
   /// An acknowledgement left (or is about to): the kernel has accepted everything below it.
-  public mutating func prove(_ acknowledgement: SequenceNumber) {
-    guard acknowledgement.isAfter(rcvNxt) else { return }
+  /// - Returns: false when no kernel can have sent it.
+  @discardableResult
+  public mutating func prove(_ acknowledgement: SequenceNumber) -> Bool {
+    guard acknowledgement.isAfter(rcvNxt) else { return true }
+    guard (0...Self.largestInput).contains(acknowledgement.distance(from: copiedSeq)) else {
+      isBroken = true
+      return false
+    }
     rcvNxt = acknowledgement
     // The acknowledgement of a FIN is the last one there is: what the kernel went beyond was none.
     if finCandidates.contains(acknowledgement - 1), contiguousEnd < unconsumedCount {
@@ -97,7 +103,11 @@ public struct InputLedger: ~Copyable {
     }
     if unconsumedCount > contiguousEnd { isBroken = true }
     applyConsumption()
+    return true
   }
+
+  /// The most input that there can be, bytes: the largest window (RFC 7323 section 2.3).
+  public static let largestInput = 1 << 30
 
   /// The application has read (or confirmed) everything below `sequence`; going back has no effect.
   public mutating func consume(upTo sequence: SequenceNumber) {

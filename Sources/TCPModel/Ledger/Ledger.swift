@@ -80,7 +80,7 @@ public final class Ledger {
     output.append(payload, at: header.sequence, fin: header.flags.contains(.fin))
     if header.hasTimestamp { timestamp.advance(to: header.timestampValue, at: now) }
     guard header.flags.contains(.ack) else { return }
-    input.prove(header.acknowledgement)
+    guard input.prove(header.acknowledgement) else { return }
     if !checkpoints.pending.isEmpty { coverCheckpoints() }
     guard !header.acknowledgement.isBefore(window.receiveWindowUpdate) else { return }
     window.receiveWindowUpdate = header.acknowledgement
