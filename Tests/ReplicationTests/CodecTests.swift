@@ -47,7 +47,7 @@ import Testing
     let read = try Wire.read(.baseline, image.encoded(now: sender)) {
       try LedgerImage(baseline: $0.body, now: receiver)
     }
-    #expect(read.state.timestamp.value == .max - 1)
+    #expect(read.state.timestamp.value == UInt32.max - 1)
     #expect(read.state.timestamp.moment == receiver - 3_000_000)
     #expect(read.state.timestamp.restored(at: receiver) == image.state.timestamp.restored(at: sender))
   }

@@ -87,7 +87,7 @@ import Testing
       let leaving = model.prefix { isOpen || $0.position <= committed }
       let isSame = gate.release() == leaving.last?.packet && gate.waitingCount == model.count - leaving.count
       model.removeFirst(leaving.count)
-      guard isSame else { return Issue.record("seed \(seed), step \(step)") }
+      guard isSame else { Issue.record("seed \(seed), step \(step)"); return }
     }
   }
 }

@@ -23,7 +23,8 @@ import Testing
         let count = random.chance(50) ? random.below(1100) : random.within(1000...2100)
         let payload = UnsafeMutableRawBufferPointer(rebasing: batch[used..<used + count])
         used += count
-        payload.copyBytes(from: random.bytes(count))
+        payload.initializeMemory(as: UInt8.self, repeating: UInt8(truncatingIfNeeded: random.next()))
+        payload.copyBytes(from: random.bytes(min(count, 16)))
         lending.appendSegment(.ingress, connection: 7, header, UnsafeRawBufferPointer(payload), lending: true)
         copying.appendSegment(.ingress, connection: 7, header, UnsafeRawBufferPointer(payload))
         if random.chance(10) {
@@ -36,7 +37,7 @@ import Testing
       #expect(counts.0 == counts.1)
       if random.chance(60) { lent += Wire.take(&lending, limit: random.below(100_000)) }
       lending.settle()
-      batch.copyBytes(from: repeatElement(0xee, count: batch.count))
+      batch.initializeMemory(as: UInt8.self, repeating: 0xee)
       let positions = (lending.position, copying.position)
       #expect(positions.0 == positions.1)
       if random.chance(30) { lent += Wire.take(&lending) }
