@@ -17,7 +17,7 @@ import Testing
     #expect(try line.state(line.host) == .established)
     try line.exchange()
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   @Test func itMovesAgainAndAgain() throws {
@@ -27,7 +27,7 @@ import Testing
       try line.move()
     }
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   /// What was in flight is lost with the host; the restored socket sends it at once.
@@ -41,7 +41,7 @@ import Testing
     try line.peerReadsAll()
     try line.exchange()
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   /// The other way: it counts as sent, and the kernel's own timers find out that it is lost.
@@ -55,7 +55,7 @@ import Testing
     try line.peerReadsAll()
     try line.exchange()
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   /// The peer has it and its acknowledgements are lost: far more than a new socket may send at once, so it must count as sent.
@@ -74,7 +74,7 @@ import Testing
     try wait(for: "the acknowledgement", until: .seconds(10)) { try SocketQueues.unacknowledged(line.host.number) == 0 }
     try line.exchange()
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   /// A part of it goes back as sent, the rest as new.
@@ -86,7 +86,7 @@ import Testing
     try line.move(boundary: { $0.sndUna + 4321 }, whileLocked: { try line.wire.peerLock.open(losing: true) })
     try line.peerReadsAll()
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   @Test(arguments: [1, 1000, 50_000, 300_000])
@@ -108,7 +108,7 @@ import Testing
     try line.hostReadsAll()
     try line.exchange()
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   /// Output that the peer has no room for is in the snapshot as a number alone: it is not on the wire, so the application writes
@@ -129,7 +129,7 @@ import Testing
     try line.peerReadsAll()
     try line.exchange()
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   @Test func aZeroWindowOpensAgain() throws {
@@ -143,7 +143,7 @@ import Testing
     try line.hostWrites(5000)
     try line.peerReadsAll()
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   /// A restore that fails leaves nothing behind, and the connection that is in its way unharmed.
@@ -156,6 +156,6 @@ import Testing
     #expect(failure?.subject.contains("10.77.0.1:7000") == true)
     try line.exchange()
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 }

@@ -33,7 +33,7 @@ import Testing
     try line.expectEnd(of: line.host, "the host")
     try line.hostWrites(30_000)
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   @Test func closeWaitWithInputThatNobodyHasRead() throws {
@@ -47,7 +47,7 @@ import Testing
     try line.hostReadsAll()
     try line.expectEnd(of: line.host, "the host")
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   @Test func closeWaitWithOutputThatWasLost() throws {
@@ -61,7 +61,7 @@ import Testing
     #expect(snapshot.state.sendQueue.count == 9000)
     try line.peerReadsAll()
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   // MARK: The host has finished
@@ -84,7 +84,7 @@ import Testing
     try line.peerWrites(20_000)
     try line.hostReadsAll()
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   /// A FIN alone: there is nothing else in flight.
@@ -101,7 +101,7 @@ import Testing
     try line.expectEnd(of: line.peer, "the peer")
     try line.reaches(.finWait2)
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   /// The FIN waits behind data that the peer has no room for: neither is on the wire, and the application says both again.
@@ -122,7 +122,7 @@ import Testing
     #expect(try line.state(line.host) == .established)
     try line.hostWrites(3000)
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   @Test(arguments: kinds)
@@ -138,7 +138,7 @@ import Testing
     try line.hostReadsAll()
     try line.expectEnd(of: line.peer, "the peer")
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   // MARK: Both have finished
@@ -155,7 +155,7 @@ import Testing
     let snapshot = try moveNow(line, fate)
     #expect(snapshot.state.finSent && snapshot.state.finReceived)
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   @Test(arguments: Fate.allCases)
@@ -172,7 +172,7 @@ import Testing
     #expect(snapshot.state.finSent && snapshot.state.finReceived)
     #expect(snapshot.state.sndNxt.distance(from: snapshot.state.sndUna) == 4001)
     try line.finish()
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   /// All is said and acknowledged, but the application has not read the last of it: the restored socket has that and the end.
@@ -200,7 +200,7 @@ import Testing
     try line.expectEnd(of: line.host, "the host")
     #expect(try line.state(line.host) == .close)
     try wait(for: "the peer to close", until: .seconds(10)) { try line.state(line.peer) == .close }
-    #expect(try line.wire.harm() == [])
+    try line.wire.expectNoHarm()
   }
 
   /// Moves the host's end after `body`, what it sends meanwhile having the given fate.

@@ -162,4 +162,11 @@ import Testing
     #expect(it.ledger.obstacle != nil)
     #expect(Ledger(it.ledger.image).obstacle != nil)
   }
+
+  /// What is sent again from the standby lacks the mark: the peer would find the byte among the others.
+  @Test func ourOwnUrgentDataCannotEither() {
+    let it = LedgerFixture()
+    it.egress(5000, "a", flags: [.ack, .urg])
+    #expect(it.ledger.obstacle != nil)
+  }
 }

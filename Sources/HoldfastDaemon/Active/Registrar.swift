@@ -80,7 +80,7 @@ final class Registrar {
   private func takeBaseline(_ request: Request) {
     do {
       let now = MonotonicClock.now
-      let snapshot = try RepairSnapshot.take(request.socket.number, now: now, markMask: mark.mask)
+      let snapshot = try RepairSnapshot.take(request.socket.number, markMask: mark.mask)
       let image = LedgerImage(registering: snapshot.state, as: request.identity, unsent: snapshot.unsentCount)
       let connection = try LiveConnection(
         ledger: Ledger(image), socket: request.socket, state: snapshot.state, owner: request.owner)

@@ -12,19 +12,17 @@ public struct RepairSnapshot: Sendable {
   /// Bytes that the application has written and that have not been sent yet; not part of `state`.
   public let unsentCount: Int
 
-  /// - Parameters:
-  ///   - now: CLOCK_MONOTONIC, ns: the moment of the timestamp clock.
-  ///   - markMask: the bits of SO_MARK that are not the application's.
+  /// - Parameter markMask: the bits of SO_MARK that are not the application's.
   /// - Throws: `UnsupportedSocket` when the socket cannot be moved, `SystemCallError` when a call fails. In both cases it is as
   ///   it was.
-  public static func take(_ socket: Int32, now: UInt64, markMask: UInt32 = 0) throws -> RepairSnapshot {
+  public static func take(_ socket: Int32, markMask: UInt32 = 0) throws -> RepairSnapshot {
     try SocketInspection.validate(socket)
-    return try dump(socket, now: now, markMask: markMask)
+    return try dump(socket, markMask: markMask)
   }
 
   /// As `take`, in every state that a connection can be in when its host dies; what would be refused at registration is not
   /// looked for.
-  package static func dump(_ socket: Int32, now: UInt64, markMask: UInt32 = 0) throws -> RepairSnapshot {
+  package static func dump(_ socket: Int32, markMask: UInt32 = 0) throws -> RepairSnapshot {
     let (flow, isMapped) = try SocketInspection.flow(socket)
     let options = SocketOptionsCopy.read(socket, markMask: markMask)
     do {
@@ -36,7 +34,7 @@ public struct RepairSnapshot: Sendable {
         "TCP_REPAIR is not permitted: the daemon needs CAP_NET_ADMIN over the socket's network namespace")
     }
     defer { leave(socket, reuseAddress: options.values[.reuseAddress] ?? 0) }
-    return try inRepair(socket, flow: flow, isMapped: isMapped, options: options, now: now)
+    return try inRepair(socket, flow: flow, isMapped: isMapped, options: options)
   }
 
   /// Ends repair mode without a packet; it clears SO_REUSEADDR, which a restarting server needs.
@@ -54,12 +52,14 @@ public struct RepairSnapshot: Sendable {
   }
 
   private static func inRepair(
-    _ socket: Int32, flow: Flow, isMapped: Bool, options: SocketOptions, now: UInt64
+    _ socket: Int32, flow: Flow, isMapped: Bool, options: SocketOptions
   ) throws -> RepairSnapshot {
     let info = try TCPInfo(socket)
     let finReceived = info.state.hasReceivedFin
     let window = try repairWindow(socket)
     let clampedSegment = try SocketOption.maximumSegment.get(socket)
+    // Read before the stamp: what comes between makes the restored clock a little fast, never slow.
+    let now = RestoredSocket.monotonicNow
     let stamp = UInt32(bitPattern: try SocketOption.timestamp.get(socket))
 
     try SocketOption.repairQueue.set(socket, Queue.receive.rawValue)

@@ -94,7 +94,8 @@ public final class RestoredSocket {
     }
   }
 
-  /// Room for the queues. Forcing a size locks the kernel's tuning, so the lock is put back to what the application had.
+  /// Room for the queues. Forcing a size locks the kernel's tuning, so the lock is put back to what the application had; sizes
+  /// that it had fixed follow when the queues are filled.
   private func reserveBuffers() throws(SystemCallError) {
     let locked = state.options.values[.bufferLock] ?? 0
     let output = Int32(clamping: state.sendQueue.count * 2 + (1 << 16))
@@ -114,15 +115,26 @@ public final class RestoredSocket {
     if forced { try? SocketOption.bufferLock.set(socket.number, locked) }
   }
 
+  /// Sizes that the application had fixed (SO_SNDBUF, SO_RCVBUF); the kernel reports twice what was set.
+  private func fixBuffers() {
+    let locked = state.options.values[.bufferLock] ?? 0
+    if locked & 1 != 0, let size = state.options.values[.sendBuffer] {
+      try? SocketOption.sendBufferForce.set(socket.number, size / 2)
+    }
+    if locked & 2 != 0, let size = state.options.values[.receiveBuffer] {
+      try? SocketOption.receiveBufferForce.set(socket.number, size / 2)
+    }
+  }
+
   private func negotiate() throws(SystemCallError) {
     let negotiated = state.negotiated
     // TCPOPT_MSS 2, TCPOPT_WINDOW 3, TCPOPT_SACK_PERM 4, TCPOPT_TIMESTAMP 8.
     var options = [hf_tcp_repair_opt(code: 2, value: UInt32(negotiated.maximumSegmentSize))]
-    if negotiated.windowScaling {
-      options.append(
-        hf_tcp_repair_opt(
-          code: 3, value: UInt32(negotiated.sendWindowScale) | UInt32(negotiated.receiveWindowScale) << 16))
-    }
+    // Without scaling too, then 0 for both: connect() has put this host's own shift in, and the kernel shifts what it announces
+    // by that whether scaling was agreed on or not (tcp_select_window, Linux 6.18). A window of 63 bytes would come of it.
+    let (send, receive) =
+      negotiated.windowScaling ? (negotiated.sendWindowScale, negotiated.receiveWindowScale) : (0, 0)
+    options.append(hf_tcp_repair_opt(code: 3, value: UInt32(send) | UInt32(receive) << 16))
     if negotiated.selectiveAcknowledgements { options.append(hf_tcp_repair_opt(code: 4, value: 0)) }
     if negotiated.timestampUnit != .none { options.append(hf_tcp_repair_opt(code: 8, value: 0)) }
     let number = socket.number
@@ -137,7 +149,8 @@ public final class RestoredSocket {
     }
   }
 
-  private static var monotonicNow: UInt64 {
+  /// CLOCK_MONOTONIC, ns.
+  static var monotonicNow: UInt64 {
     var time = timespec()
     _ = clock_gettime(CLOCK_MONOTONIC, &time)
     return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
@@ -182,6 +195,7 @@ public final class RestoredSocket {
     if sentCount > 0 { try? SocketOption.maximumTimeout.set(socket.number, Self.takeoverTimeout) }
     if sentCount < state.sendQueue.count { try write(state.sendQueue[sentCount...], "send") }
     if state.finSent, !isFinMarkedSent { try SocketEnd.finish(socket.number) }
+    fixBuffers()
     return try socket.duplicate()
   }
 

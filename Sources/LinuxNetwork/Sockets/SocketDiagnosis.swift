@@ -56,6 +56,8 @@ struct SocketDiagnosis {
     put(UInt16(NLM_F_REQUEST), at: 6)
     message[16] = UInt8(flow.local.address.isIPv6 ? AF_INET6 : AF_INET)
     message[17] = UInt8(IPPROTO_TCP)
+    // Keys and upper-layer protocols come with TCP_INFO alone (inet_sk_diag_fill).
+    message[18] = 1 << UInt8(INET_DIAG_INFO - 1)
     put(UInt32.max, at: 20)
     put(flow.local.port.bigEndian, at: 24)
     put(flow.peer.port.bigEndian, at: 26)

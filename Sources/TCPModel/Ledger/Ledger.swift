@@ -78,6 +78,7 @@ public final class Ledger {
     }
     guard !header.flags.contains(.syn) else { return }
     output.append(payload, at: header.sequence, fin: header.flags.contains(.fin))
+    if header.flags.contains(.urg) { sawUrgent = true }
     if header.hasTimestamp { timestamp.advance(to: header.timestampValue, at: now) }
     guard header.flags.contains(.ack) else { return }
     guard input.prove(header.acknowledgement) else { return }

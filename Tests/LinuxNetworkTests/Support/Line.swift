@@ -10,7 +10,7 @@ final class Line {
   /// The end that is moved.
   private(set) var host: TCPSocket
   let peer: TCPSocket
-  let listener: TCPSocket
+  private var listener: TCPSocket?
 
   private let outbound = Pattern(seed: 1)
   private let inbound = Pattern(seed: 2)
@@ -26,6 +26,9 @@ final class Line {
     self.peer = peer
     self.listener = listener
   }
+
+  /// The server ends, its connections stay.
+  func stopListening() { listener = nil }
 
   // MARK: Traffic
 
@@ -128,7 +131,7 @@ final class Line {
 
   /// Takes the host's end apart without a packet: what its repair state was.
   func dump() throws -> RepairSnapshot {
-    try wire.host.run { try RepairSnapshot.dump(host.number, now: monotonicNow()) }
+    try wire.host.run { try RepairSnapshot.dump(host.number) }
   }
 
   /// The host is gone: its socket ends and says nothing.
@@ -153,12 +156,12 @@ final class Line {
 
   func restore(
     _ snapshot: RepairSnapshot, boundary: (ConnectionState) -> SequenceNumber = { $0.sndUna }, probes: Bool = true,
-    edit: (inout ConnectionState) -> Void = { _ in }
+    mark: PacketMark = PacketMark(value: 0, mask: 0), edit: (inout ConnectionState) -> Void = { _ in }
   ) throws {
     var state = snapshot.state
     edit(&state)
     let plan = RestorePlan(
-      state: state, sentBoundary: boundary(state), mark: PacketMark(value: 0, mask: 0), probes: probes)
+      state: state, sentBoundary: boundary(state), mark: mark, probes: probes)
     host = try wire.host.run {
       TCPSocket(owning: try RestoredSocket.build(plan).leave(sender: RawSender()).release())
     }
