@@ -6,7 +6,8 @@ public struct ByteQueue: ~Copyable {
   private var storage: UnsafeMutableRawBufferPointer
   private var head = 0
   public private(set) var count = 0
-  /// The most bytes held since the queue was last empty.
+  /// About the most bytes that were held lately: so much room the next ring has from the start, because growing up to it
+  /// again would copy everything several times. Halved whenever the queue is empty.
   private var peak = 0
 
   public init() { storage = UnsafeMutableRawBufferPointer(start: nil, count: 0) }
@@ -27,7 +28,7 @@ public struct ByteQueue: ~Copyable {
   public mutating func write(_ bytes: UnsafeRawBufferPointer, at position: Int) {
     guard let source = bytes.baseAddress, bytes.count > 0, position >= 0 else { return }
     let end = position + bytes.count
-    if end > storage.count { resize(to: Self.capacity(for: end)) }
+    if end > storage.count { resize(to: Self.capacity(for: max(end, peak))) }
     guard let base = storage.baseAddress else { return }
     let start = (head + position) & (storage.count - 1)
     let first = min(bytes.count, storage.count - start)
@@ -42,14 +43,11 @@ public struct ByteQueue: ~Copyable {
     let length = min(max(length, 0), count)
     count -= length
     if count == 0 {
+      // The allocator keeps the ring warm for whoever asks next; this connection may be idle from now on.
+      storage.deallocate()
+      storage = UnsafeMutableRawBufferPointer(start: nil, count: 0)
       head = 0
-      // A large ring that is not used to a good part goes. One that is would be asked for again with the next packets, and
-      // fresh memory costs more than the copy into it.
-      if storage.count > Self.keptCapacity, peak < storage.count / 4 {
-        storage.deallocate()
-        storage = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-      }
-      peak = 0
+      peak /= 2
     } else {
       head = (head + length) & (storage.count - 1)
     }
@@ -78,8 +76,6 @@ public struct ByteQueue: ~Copyable {
     }
     return result
   }
-
-  private static let keptCapacity = 1 << 16
 
   private static func capacity(for count: Int) -> Int {
     var capacity = 1024
