@@ -104,7 +104,7 @@ let package = Package(
     .testTarget(name: "TCPModelTests", dependencies: ["TCPModel", "Modelling"], swiftSettings: strict),
     .testTarget(
       name: "ReplicationTests", dependencies: ["Replication", "TCPModel", "Modelling"], swiftSettings: strict),
-    .testTarget(name: "PairingTests", dependencies: ["Pairing"], swiftSettings: strict),
+    .testTarget(name: "PairingTests", dependencies: ["Pairing"], exclude: ["Scenarios"], swiftSettings: strict),
     .testTarget(
       name: "LinuxNetworkTests",
       dependencies: [
