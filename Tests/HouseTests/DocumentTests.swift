@@ -49,4 +49,47 @@ import Testing
       #expect(isExplained, "docs/operations.md does not explain HOLDFAST_\(key.uppercased())")
     }
   }
+
+  /// The protocol is an interface too: frames, options and heartbeat fields by their numbers.
+  @Test func everyNumberOfTheProtocolIsInItsDocument() throws {
+    let document = try required("docs/protocol.md")
+    let frames = try required("Sources/Replication/Wire/Frame.swift")
+    let types = frames.matches(of: /case (\w+) = (\d+)/).map { ($0.output.1, $0.output.2) }
+    #expect(types.count >= 14)
+    for (name, number) in types {
+      let isThere = document.contains("| \(number) | `\(name)` |")
+      #expect(isThere, "frame type \(number), \(name), is not in docs/protocol.md")
+    }
+    let options = try required("Sources/TCPModel/ConnectionState.swift")
+      .matches(of: /case \w+ = (\d+)/).map(\.output.1)
+    #expect(options.count >= 22)
+    for number in options {
+      let isThere =
+        document.contains("| \(number) TCP_") || document.contains("| \(number) SO_")
+        || document.contains("| \(number) IP")
+      #expect(isThere, "socket option \(number) is not in docs/protocol.md")
+    }
+    for enumeration in ["Role", "ReplicationPhase"] {
+      let source = try required("Sources/Pairing/Role.swift")
+      let body = try #require(source.split(separator: "public enum \(enumeration):").dropFirst().first)
+      for match in body.prefix(while: { $0 != "}" }).matches(of: /case (\w+) = (\d+)/) {
+        let isThere = document.contains("\(match.output.2) \(match.output.1)")
+        #expect(isThere, "\(enumeration) \(match.output.1) is not in docs/protocol.md")
+      }
+    }
+  }
+
+  @Test func theProtocolsDocumentNamesItsVersions() throws {
+    let document = try required("docs/protocol.md")
+    for path in ["Sources/Replication/Wire/Hello.swift", "Sources/Pairing/Heartbeat.swift"] {
+      let source = try required(path)
+      for word in ["major", "minor"] {
+        let version = try #require(
+          source.firstMatch(of: try Regex("\(word)Version: UInt16 = (\\d+)", as: (Substring, Substring).self))?.output.1
+        )
+        let isThere = document.contains("| 2 | \(word) version, \(version) |")
+        #expect(isThere, "\(path): \(word) version \(version) is not in docs/protocol.md")
+      }
+    }
+  }
 }
