@@ -115,7 +115,9 @@ let package = Package(
       dependencies: [
         "ControlAPI", "Holdfast", "LinuxNetwork", .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
-    .testTarget(name: "HoldfastDaemonTests", dependencies: ["HoldfastDaemon"], swiftSettings: strict),
+    .testTarget(
+      name: "HoldfastDaemonTests", dependencies: ["HoldfastDaemon", "ControlAPI", "LinuxNetwork"], swiftSettings: strict
+    ),
     .testTarget(name: "LabTests", dependencies: ["Lab", "TCPModel"], swiftSettings: strict),
     .testTarget(name: "FailoverTests", dependencies: ["Lab", "Holdfast", "TCPModel"], swiftSettings: strict),
     .testTarget(name: "HouseTests", swiftSettings: strict),

@@ -15,6 +15,7 @@ public final class Daemon {
   private let control: ControlListener
   private let pairs: [Pair]
   private let manager: ServiceManager
+  private let watch: HolderWatch
   private var signals: [SignalSource] = []
 
   /// Builds everything; nothing has changed in the kernel but the packet rules, and no packet has left.
@@ -46,13 +47,18 @@ public final class Daemon {
           loop: loop, logger: logger))
     }
     self.pairs = pairs
-    let service = ControlService(node: configuration.node.name, pairs: pairs, desk: desk, logger: logger)
+    let events = EventFeed()
+    for pair in pairs { pair.report(to: events) }
+    let service = ControlService(
+      configuration: configuration, pairs: pairs, desk: desk, events: events, logger: logger)
     control = try ControlListener(configuration.node, service: service, loop: loop, logger: logger)
-    desk.onUnclaimed = { connection in
-      logger.warning(
-        "nobody adopted the connection in time; it is reset",
-        metadata: ["connection": "\(connection.name)", "peer": "\(connection.ledger.flow.peer)"])
-      pairs.first { $0.connection(connection.id) != nil }?.release(connection, how: .reset)
+    desk.onUnclaimed = { connection in pairs.first { $0.connection(connection.id) != nil }?.unclaimed(connection) }
+    watch = try HolderWatch(loop: loop, logger: logger) { pairs.flatMap { Array($0.table.all) } }
+    watch.onGone = { gone in
+      for pair in pairs {
+        let mine = gone.filter { pair.connection($0.id) === $0 }
+        if !mine.isEmpty { pair.applicationsGone(mine, policies: configuration) }
+      }
     }
   }
 

@@ -69,6 +69,10 @@ final class Harness {
   /// What an event loop would do until nothing is ready.
   func turn() {
     for _ in 0..<10_000 where !connection.isClosed {
+      if connection.wantsTurn {
+        connection.proceed()
+        continue
+      }
       var entry = pollfd(fd: connection.descriptorNumber, events: 0, revents: 0)
       if connection.wantsRead { entry.events |= Int16(POLLIN) }
       if connection.wantsWrite { entry.events |= Int16(POLLOUT) }

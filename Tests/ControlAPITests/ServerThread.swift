@@ -73,6 +73,7 @@ final class ServerThread {
           if Int32(entry.revents) & Int32(POLLOUT) != 0 { connection.writable() }
           if Int32(entry.revents) & ~Int32(POLLOUT) != 0 { connection.readable() }
         }
+        for connection in connections { while connection.wantsTurn { connection.proceed() } }
         connections.removeAll { $0.isClosed }
         while let connection = try server.accept(handler: handler) { connections.append(connection) }
       }

@@ -41,6 +41,16 @@ final class ContractBench {
     return Ends(peer: Stream(peer), server: Stream(try #require(accepted)))
   }
 
+  /// Takes so many connections that are on their way.
+  func accept(_ count: Int) throws -> [TCPSocket] {
+    var accepted: [TCPSocket] = []
+    try Lab.wait(for: "\(count) connections", until: .seconds(60)) {
+      while accepted.count < count, let socket = try listener.accept() { accepted.append(socket) }
+      return accepted.count == count
+    }
+    return accepted
+  }
+
   /// Connects, and has the connection protected.
   func protected(
     service: String = "contract", retention: String? = nil, by client: ControlClient? = nil

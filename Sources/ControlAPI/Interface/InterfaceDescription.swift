@@ -90,7 +90,7 @@ public enum InterfaceDescription {
 
     # Puts a connected TCP socket under protection. Returns when the standby holds it, or with protected false and the reason.
     # Do not touch the socket during the call. The caller keeps its own descriptor; the daemon keeps a duplicate, so close(2) alone
-    # no longer ends the connection: shut it down, or release it.
+    # ends the connection only when the daemon has found out: shut it down, or release it. Calls need not wait for each other.
     # Retention says when input counts as consumed: read, the default, when the application has read it; confirm, when it says so.
     method Register(fd: int, service: string, key: ?string, retention: ?(read, confirm)) -> (id: string, protected: bool, reason: ?string)
 
@@ -119,7 +119,8 @@ public enum InterfaceDescription {
     # This host's name, and all its pairs.
     method GetStatus() -> (node: string, pairs: []PairStatus)
 
-    # Reports what happens, as it happens; needs more.
+    # Reports what happens, as it happens; needs more. kind is one of role, replication, registered, adopted, released, ended,
+    # orphaned, lost, skipped. A client that does not keep up gets LimitExceeded as its last reply.
     method Monitor() -> (event: Event)
 
     # Moves a pair to the other host, in order.

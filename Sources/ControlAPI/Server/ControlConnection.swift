@@ -4,7 +4,8 @@ internal import LinuxNetwork
 public struct ControlLimits: Sendable {
   /// Longest call, bytes.
   public var messageLength = 1 << 20
-  /// Calls of one client that are not answered. Those beyond are refused; a client that goes on is dropped.
+  /// Calls of one client that are not answered. Those beyond are not read until some are. Behind a call that waits for ever they are
+  /// refused instead, and a client that goes on is dropped.
   public var pendingCalls = 256
   /// Replies that a client has not read, bytes. One that is further behind is dropped.
   public var bufferedOutput = 32 << 20
@@ -13,12 +14,12 @@ public struct ControlLimits: Sendable {
   public init() {}
 }
 
-/// One client. The owner watches `descriptorNumber` for what the connection wants, and calls `readable` and `writable`.
+/// One client. The owner watches `descriptorNumber` for what the connection wants, and calls `readable`, `writable` and `proceed`.
 ///
-/// Only these two close it: so no answer that a handler gives can take the connection away under the handler's feet.
+/// Only these close it: so no answer that a handler gives can take the connection away under the handler's feet.
 public final class ControlConnection {
   public let descriptorNumber: Int32
-  /// Called when `wantsRead`, `wantsWrite` or `isClosed` has changed. When it has closed, the descriptor is still open during the
+  /// Called when `wantsRead`, `wantsWrite`, `wantsTurn` or `isClosed` has changed. When it has closed, the descriptor is still open during the
   /// call, and never again.
   public var onUpdate: (() -> Void)?
   public private(set) var isClosed = false
@@ -33,12 +34,14 @@ public final class ControlConnection {
   private let limits: ControlLimits
   private let reader: MessageReader
   private var pending: [PendingCall] = []
+  /// Calls that came with others in one read and that there is no room for yet.
+  private var waiting: [MessageReader.Message] = []
   private var outgoing = OutgoingQueue()
   /// Bytes in `outgoing` and of replies that wait for earlier calls.
-  private var buffered = 0
+  private(set) var buffered = 0
   /// The client shut down its writing half, or what it wrote cannot be understood.
   private var inputEnded = false
-  private var reported: (read: Bool, write: Bool, closed: Bool) = (true, false, false)
+  private var reported: (read: Bool, write: Bool, turn: Bool, closed: Bool) = (true, false, false, false)
 
   /// Reads in one go, so that one client cannot keep the others waiting.
   private static let readsAtOnce = 16
@@ -55,10 +58,19 @@ public final class ControlConnection {
     self.info = info
     self.limits = limits
     reader = MessageReader(limit: limits.messageLength)
+    client.connection = self
   }
 
-  public var wantsRead: Bool { !isClosed && !inputEnded }
+  public var wantsRead: Bool { !isClosed && !inputEnded && waiting.isEmpty && hasRoom }
   public var wantsWrite: Bool { !isClosed && !isBroken && !outgoing.isEmpty }
+  /// Calls have come that there is room for now: call `proceed` soon.
+  public var wantsTurn: Bool { !isClosed && !isBroken && !waiting.isEmpty && hasRoom }
+
+  /// Another call may be taken, if only to be refused.
+  private var hasRoom: Bool {
+    guard pending.count >= limits.pendingCalls else { return true }
+    return pending.first?.wantsMore ?? false
+  }
 
   /// The descriptor is readable, hung up or failed.
   public func readable() {
@@ -72,7 +84,9 @@ public final class ControlConnection {
         switch try reader.read(from: descriptorNumber) {
         case .wouldBlock: break reading
         case .end: inputEnded = true
-        case .messages(let messages): for message in messages where !inputEnded && !isBroken { receive(message) }
+        case .messages(let messages):
+          waiting += messages
+          receiveWaiting()
         }
       }
     } catch {
@@ -90,6 +104,22 @@ public final class ControlConnection {
     guard !isClosed else { return }
     flush()
     settle()
+  }
+
+  /// Takes calls that had to wait for others.
+  public func proceed() {
+    guard !isClosed else { return }
+    receiveWaiting()
+    settle()
+  }
+
+  private func receiveWaiting() {
+    var count = 0
+    while count < waiting.count, hasRoom, !isBroken {
+      count += 1
+      receive(waiting[count - 1])
+    }
+    waiting.removeFirst(min(count, waiting.count))
   }
 
   private func receive(_ message: MessageReader.Message) {
@@ -115,6 +145,7 @@ public final class ControlConnection {
   /// no call waits for its reply, and closes.
   private func refuse(_ error: ControlError) {
     inputEnded = true
+    waiting = []
     guard pending.isEmpty, let bytes = try? VarlinkCodec.encodeError(error) else {
       isBroken = true
       return
@@ -139,7 +170,7 @@ public final class ControlConnection {
       pending.removeFirst()
     }
     flush()
-    if inputEnded && pending.isEmpty && outgoing.isEmpty { breakOff() }
+    if inputEnded && waiting.isEmpty && pending.isEmpty && outgoing.isEmpty { breakOff() }
     report()
     return !isBroken
   }
@@ -164,12 +195,13 @@ public final class ControlConnection {
 
   /// After reading and writing: closes what is done.
   private func settle() {
-    let isDone = inputEnded && (pending.isEmpty && outgoing.isEmpty || UnixSocket.isHungUp(descriptorNumber))
+    let isDone =
+      inputEnded && (waiting.isEmpty && pending.isEmpty && outgoing.isEmpty || UnixSocket.isHungUp(descriptorNumber))
     if isBroken || isDone { close() } else { report() }
   }
 
   private func report() {
-    let current = (read: wantsRead, write: wantsWrite, closed: isClosed)
+    let current = (read: wantsRead, write: wantsWrite, turn: wantsTurn, closed: isClosed)
     guard current != reported else { return }
     reported = current
     onUpdate?()
@@ -179,6 +211,7 @@ public final class ControlConnection {
     isClosed = true
     isBroken = true
     outgoing.removeAll()
+    waiting = []
     report()
     onUpdate = nil
     socket = nil

@@ -3,7 +3,17 @@ public import LinuxNetwork
 /// Who is at the other end of a control connection.
 public final class ControlClient {
   public let credentials: PeerCredentials
+  weak var connection: ControlConnection?
   init(credentials: PeerCredentials) { self.credentials = credentials }
+
+  /// Bytes of replies that wait for the client's socket to take them.
+  public var unreadBytes: Int { connection?.buffered ?? 0 }
+
+  /// The client has not read all that it was sent, descriptors included.
+  public var hasUnreadReplies: Bool {
+    guard let connection, !connection.isClosed else { return false }
+    return connection.buffered > 0 || UnixSocket.hasUnread(connection.descriptorNumber)
+  }
 }
 
 /// What the daemon does for its clients: one method per method of the interface.

@@ -14,6 +14,11 @@ final class ActiveSide {
   private let desk: AdoptionDesk
   private let loop: EventLoop
   private let logger: Logger
+  /// Connections that end as at a close, and since when (ns).
+  private var ending: [(connection: LiveConnection, since: UInt64)] = []
+  private var endings: Timer?
+  /// Tells those who monitor what has happened.
+  var onEvent: ((EventKind, LiveConnection, String) -> Void)?
 
   /// The high bits of connection numbers: no two hosts and no two terms of one host share them.
   var epoch: UInt64 = 0
@@ -34,7 +39,13 @@ final class ActiveSide {
     self.loop = loop
     self.logger = logger
     registrar = try Registrar(table: table, feed: feed, mark: mark, loop: loop, logger: logger)
-    registrar.onRegistered = { [weak self] in self?.watch($0) }
+    registrar.onRegistered = { [weak self] in
+      self?.watch($0)
+      self?.onEvent?(.registered, $0, "registered for \($0.ledger.identity.service)")
+    }
+    endings = try loop.addTimer(priority: LoopPriority.background, description: "endings") { [weak self] in
+      self?.checkEndings()
+    }
   }
 
   func register(
@@ -77,10 +88,58 @@ final class ActiveSide {
   private func endIfClosed(_ connection: LiveConnection) {
     guard let info = try? TCPInfo(connection.socket.number), info.state == .close else { return }
     logger.debug("connection ended", metadata: ["connection": "\(connection.name)"])
+    onEvent?(.ended, connection, "ended")
     forget(connection, passing: Self.timeWait)
   }
 
+  /// Nobody holds the socket any more: ends it as the kernel would have at the last close.
+  func endAsClosed(_ connection: LiveConnection) {
+    connection.isEnding = true
+    desk.withdraw(connection)
+    do {
+      if try SocketEnd.close(connection.socket.number) {
+        onEvent?(.ended, connection, "closed with unread input: reset")
+        return forget(connection, passing: Self.timeWait)
+      }
+      ending.append((connection, MonotonicClock.now))
+      endings?.set(at: MonotonicClock.now + Self.endingInterval)
+    } catch {
+      logger.debug("end", metadata: ["connection": "\(connection.name)", "error": "\(error)"])
+      endIfClosed(connection)
+    }
+  }
+  private static let endingInterval: UInt64 = 50_000_000
+  /// As long as the kernel keeps an orphan in FIN_WAIT2 (tcp_fin_timeout).
+  private static let endingLimit: UInt64 = 60_000_000_000
+
+  /// Once the peer has acknowledged the end there is nothing left to protect; the kernel sees to the rest on its own when the last
+  /// descriptor is gone.
+  private func checkEndings() {
+    let now = MonotonicClock.now
+    let all = ending
+    ending = []
+    for (connection, since) in all where table[connection.id] === connection {
+      switch (try? TCPInfo(connection.socket.number))?.state {
+      case .finWait2, .timeWait, .close, nil:
+        onEvent?(.ended, connection, "closed")
+        forget(connection, passing: Self.timeWait)
+      case _ where now - since > Self.endingLimit: forget(connection, passing: Self.timeWait)
+      default: ending.append((connection, since))
+      }
+    }
+    if !ending.isEmpty { endings?.set(at: now + Self.endingInterval) }
+  }
+
+  /// Takes a connection off this host's hands without a packet, so that it can be built anew. Its ledger stays what it is.
+  func withdraw(_ connection: LiveConnection) throws(SystemCallError) {
+    connection.hangup?.cancel()
+    connection.hangup = nil
+    desk.withdraw(connection)
+    try RestoredSocket.abandonSilently(connection.socket.number)
+  }
+
   func release(_ connection: LiveConnection, how: HowToRelease) {
+    onEvent?(.released, connection, "released: \(how)")
     do {
       switch how {
       case .keep:

@@ -10,7 +10,14 @@ final class ConnectionTable {
   /// (TIME_WAIT): nothing holds their packets.
   private var passing: [Flow: UInt64] = [:]
 
+  private var perService: [String: Int] = [:]
+  private var perUser: [UInt32: Int] = [:]
+  /// Whose each connection is counted as.
+  private var userOf: [UInt64: UInt32] = [:]
+
   var count: Int { byID.count }
+  func count(ofService service: String) -> Int { perService[service] ?? 0 }
+  func count(ofUser user: UInt32) -> Int { perUser[user] ?? 0 }
   var all: some Collection<LiveConnection> { byID.values }
 
   subscript(flow: Flow) -> LiveConnection? {
@@ -20,15 +27,33 @@ final class ConnectionTable {
 
   func insert(_ connection: LiveConnection) {
     let flow = connection.ledger.flow
-    if let former = byFlow[flow] { byID[former.id] = nil }
+    if let former = byFlow[flow] { remove(former) }
+    if let former = byID[connection.id] { remove(former) }
     passing[flow] = nil
     byFlow[flow] = connection
     byID[connection.id] = connection
     ledgers.insert(connection.ledger)
+    perService[connection.ledger.identity.service, default: 0] += 1
+    if let owner = connection.owner { assign(connection, to: owner.user) }
+  }
+
+  /// From here on the connection counts as this user's.
+  func assign(_ connection: LiveConnection, to user: UInt32) {
+    guard byID[connection.id] === connection else { return }
+    unassign(connection)
+    userOf[connection.id] = user
+    perUser[user, default: 0] += 1
+  }
+
+  private func unassign(_ connection: LiveConnection) {
+    if let user = userOf.removeValue(forKey: connection.id) { perUser[user, default: 1] -= 1 }
   }
 
   func remove(_ connection: LiveConnection) {
+    guard byID[connection.id] === connection else { return }
     byID[connection.id] = nil
+    perService[connection.ledger.identity.service, default: 1] -= 1
+    unassign(connection)
     if byFlow[connection.ledger.flow] === connection { byFlow[connection.ledger.flow] = nil }
     ledgers.remove(connection.id)
   }
@@ -37,6 +62,9 @@ final class ConnectionTable {
     byID = [:]
     byFlow = [:]
     passing = [:]
+    perService = [:]
+    perUser = [:]
+    userOf = [:]
     ledgers.removeAll()
   }
 

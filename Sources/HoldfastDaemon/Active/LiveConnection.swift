@@ -1,3 +1,4 @@
+internal import ControlAPI
 internal import LinuxNetwork
 internal import TCPModel
 
@@ -11,10 +12,25 @@ final class LiveConnection {
   /// Stream position at which the standby holds the baseline; nil while no standby was told.
   var baselinePosition: UInt64?
   /// Whose connection it is; nobody's until a restored one is adopted.
-  var owner: PeerCredentials?
+  var owner: PeerCredentials? {
+    didSet { if owner == nil { formerOwner = oldValue } }
+  }
+  private(set) var formerOwner: PeerCredentials?
   /// rcv_nxt, snd_una and the kernel's byte counters at one moment: their growth gives the numbers at any later one.
   private let countingFrom:
     (rcvNxt: SequenceNumber, sndUna: SequenceNumber, bytesReceived: UInt64, bytesAcknowledged: UInt64)
+
+  /// By which /proc names the socket.
+  let inode: UInt64
+  /// Where the application's descriptor was last seen, and when that process started (`SocketHolders`).
+  var holder: SocketHolder?
+  var holderStart: UInt64?
+  /// Looks in a row that found the socket in no process.
+  var absences = 0
+  /// The client to which an adopted socket was sent, until it is seen there.
+  var delivery: ControlClient?
+  /// Its application is gone from this host, where the socket still lives.
+  var isOrphan = false
 
   var hangup: IOSource?
   /// Nanoseconds between samples; doubles while the application does not read.
@@ -22,6 +38,8 @@ final class LiveConnection {
   var isSampling = false
   /// The application said that it is done; the connection is watched until both sides have closed.
   var isClosing = false
+  /// Nobody will read or write it any more: it ends as the kernel would have ended it.
+  var isEnding = false
 
   /// - Parameter state: what the socket has at this moment, which no packet may change meanwhile.
   init(ledger: Ledger, socket: SharedDescriptor, state: ConnectionState, owner: PeerCredentials?)
@@ -32,6 +50,7 @@ final class LiveConnection {
     let info = try TCPInfo(socket.number)
     countingFrom = (state.rcvNxt, state.sndUna, info.bytesReceived, info.bytesAcknowledged)
     self.socket = socket
+    inode = SocketHolders.inode(of: socket.number) ?? 0
   }
 
   var id: UInt64 { ledger.identity.id }
@@ -50,6 +69,18 @@ final class LiveConnection {
     let info = try TCPInfo(socket.number)
     let received = Int(truncatingIfNeeded: info.bytesReceived &- countingFrom.bytesReceived)
     return countingFrom.rcvNxt + (received - (info.state.hasReceivedFin ? 1 : 0))
+  }
+
+  /// The stream offset at which the next write appends, while no application writes.
+  func writtenOffset() throws(SystemCallError) -> Int64 {
+    var written = try kernelWritten()
+    // An acknowledgement between the two reads of one look makes it too high; two that agree are right.
+    for _ in 0..<8 {
+      let again = try kernelWritten()
+      if again == written { break }
+      written = .earliest(written, again)
+    }
+    return ledger.output.offset(of: written)
   }
 
   /// write_seq, or a little more: one past the last byte that the application has written.

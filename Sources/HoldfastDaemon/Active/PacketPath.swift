@@ -58,21 +58,7 @@ final class PacketPath {
   func process() {
     do {
       for _ in 0..<Self.batchesPerTurn {
-        let now = MonotonicClock.now
-        var lastIngress: UInt32?
-        hasRecordedEgress = false
-        let count = try queue.receive { packet in
-          if packet.queue == ingressQueue {
-            if ingress(packet) { lastIngress = packet.id }
-          } else {
-            egress(packet, now: now)
-          }
-        }
-        if let lastIngress { try queue.acceptAll(upTo: lastIngress, in: ingressQueue) }
-        if hasRecordedEgress { feed.flush() } else { feed.flushSoon() }
-        // The next batch overwrites the packets.
-        feed.source.outgoing.settle()
-        try releaseEgress()
+        let count = try processBatch()
         // A batch that was not full has emptied the queue; what has come since wakes the loop.
         if count < PacketQueue.batch || feed.source.isCongested { break }
       }
@@ -82,6 +68,34 @@ final class PacketPath {
     feed.source.outgoing.settle()
   }
   private static let batchesPerTurn = 4
+
+  /// Works off everything that waits at this moment, however much: what a socket that has just been ended had sent.
+  func drain() throws(SystemCallError) {
+    for _ in 0..<Self.mostBatches where try processBatch() < PacketQueue.batch { break }
+    feed.source.outgoing.settle()
+  }
+  /// More than the kernel's queues hold.
+  private static let mostBatches = 1 << 12
+
+  /// - Returns: how many packets there were.
+  private func processBatch() throws(SystemCallError) -> Int {
+    let now = MonotonicClock.now
+    var lastIngress: UInt32?
+    hasRecordedEgress = false
+    let count = try queue.receive { packet in
+      if packet.queue == ingressQueue {
+        if ingress(packet) { lastIngress = packet.id }
+      } else {
+        egress(packet, now: now)
+      }
+    }
+    if let lastIngress { try queue.acceptAll(upTo: lastIngress, in: ingressQueue) }
+    if hasRecordedEgress { feed.flush() } else { feed.flushSoon() }
+    // The next batch overwrites the packets.
+    feed.source.outgoing.settle()
+    try releaseEgress()
+    return count
+  }
 
   /// Lets go what the standby's latest acknowledgement, or an opened gate, permits.
   func releaseEgress() throws(SystemCallError) {

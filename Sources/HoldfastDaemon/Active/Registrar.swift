@@ -40,6 +40,7 @@ final class Registrar {
 
   /// Longer than any interrupt handler that was on its way through the stack when the mark was set.
   private static let settling: UInt64 = 2_000_000
+  private static let mostAtOnce = 64
 
   init(table: ConnectionTable, feed: ReplicationFeed, mark: PacketMark, loop: EventLoop, logger: Logger)
     throws(SystemCallError)
@@ -65,14 +66,12 @@ final class Registrar {
 
   private func tick() {
     let now = MonotonicClock.now
-    while let (due, request) = marked.first {
-      guard due <= now else {
-        timer?.set(at: due)
-        break
-      }
-      marked.removeFirst()
-      takeBaseline(request)
-    }
+    // Packets and heartbeats want their turn between two parts of a large batch.
+    let count = marked.prefix(Self.mostAtOnce).prefix { $0.due <= now }.count
+    let ready = marked.prefix(count)
+    marked.removeFirst(count)
+    for (_, request) in ready { takeBaseline(request) }
+    if let next = marked.first { timer?.set(at: max(next.due, now)) }
     feed.flush()
     reportProtected()
   }

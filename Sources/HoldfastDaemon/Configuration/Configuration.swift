@@ -8,6 +8,8 @@ public struct Configuration: Sendable, Equatable {
   public var node: Node
   /// At least one.
   public var pairs: [Pair]
+  /// Those for which something is configured; by name.
+  public var services: [String: Service] = [:]
 
   public init(node: Node, pairs: [Pair]) {
     self.node = node
@@ -30,6 +32,8 @@ public struct Configuration: Sendable, Equatable {
     public var queueBase: UInt16 = 4200
     /// How long a restored connection waits for an application to adopt it.
     public var adoptTimeout: UInt64 = 5_000_000_000
+    /// Connections that the processes of one user may have registered.
+    public var connectionsPerUser = 100_000
 
     public init(name: String) { self.name = name }
   }

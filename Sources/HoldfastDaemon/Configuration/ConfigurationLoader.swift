@@ -24,7 +24,7 @@ extension Configuration {
     } catch {
       throw ConfigurationError(file: file, problem: .syntax(line: 1, column: 1, reason: "\(error)"))
     }
-    let configuration = try Configuration(TableReader(root, file: file, known: ["node", "pair"]))
+    let configuration = try Configuration(TableReader(root, file: file, known: ["node", "pair", "service"]))
     // The values that a table hands out point into it.
     return withExtendedLifetime(root) { configuration }
   }
@@ -56,7 +56,10 @@ extension Configuration {
   }
 
   private init(_ root: TableReader) throws(ConfigurationError) {
-    let nodeKeys = ["name", "control", "control_mode", "control_group", "mark_mask", "queue_base", "adopt_timeout"]
+    let nodeKeys = [
+      "name", "control", "control_mode", "control_group", "mark_mask", "queue_base", "adopt_timeout",
+      "connections_per_user",
+    ]
     guard let node = try root.table("node", known: nodeKeys) else {
       throw root.error("node", .missing(expected: "the table [node]"))
     }
@@ -66,5 +69,11 @@ extension Configuration {
     for reader in readers { pairs.append(try Pair(reader)) }
     try checkPairs(readers)
     try checkResources(node)
+    for reader in try root.tables("service", known: ["name", "on_exit", "hold", "connections"]) {
+      let (name, service) = try Service.read(reader)
+      guard services.updateValue(service, forKey: name) == nil else {
+        throw reader.error("name", .conflict("there are two tables for service \"\(name)\""))
+      }
+    }
   }
 }

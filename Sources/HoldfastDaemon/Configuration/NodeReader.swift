@@ -33,5 +33,10 @@ extension Configuration.Node {
       queueBase = UInt16(base)
     }
     if let timeout = try table.duration("adopt_timeout", 1_000_000...3_600_000_000_000) { adoptTimeout = timeout }
+    if let count = try table.integer(
+      "connections_per_user", 1...10_000_000, expected: "a number of connections from 1 to 10000000")
+    {
+      connectionsPerUser = count
+    }
   }
 }

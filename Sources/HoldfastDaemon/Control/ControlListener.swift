@@ -10,6 +10,7 @@ final class ControlListener {
   private let logger: Logger
   private var source: IOSource?
   private var pause: Timer?
+  private var turns: Deferred?
   private var clients: [ObjectIdentifier: (connection: ControlConnection, source: IOSource)] = [:]
 
   /// How long to wait when there is no descriptor for another client, ns.
@@ -24,6 +25,9 @@ final class ControlListener {
     source = try loop.addIO(
       server.descriptorNumber, .readable, priority: LoopPriority.control, description: "control socket"
     ) { [weak self] _ in self?.accept() }
+    turns = try loop.addDeferred(priority: LoopPriority.control, description: "control turns") { [weak self] in
+      for (connection, _) in self?.clients.values.filter({ $0.connection.wantsTurn }) ?? [] { connection.proceed() }
+    }
     pause = try loop.addTimer(priority: LoopPriority.background, description: "control socket pause") { [weak self] in
       self?.source?.setEnabled(true)
     }
@@ -58,6 +62,7 @@ final class ControlListener {
       if connection.wantsRead { events.insert(.readable) }
       if connection.wantsWrite { events.insert(.writable) }
       source.setEvents(events)
+      if connection.wantsTurn { self?.turns?.schedule() }
     }
   }
 }

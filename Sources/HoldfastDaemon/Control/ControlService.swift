@@ -5,9 +5,10 @@ internal import TCPModel
 
 /// Answers the control socket for all pairs of this host.
 final class ControlService: ControlHandler {
-  private let node: String
+  private let configuration: Configuration
   private let pairs: [Pair]
   private let desk: AdoptionDesk
+  private let events: EventFeed
   private let logger: Logger
   private let clients = ClientBook()
 
@@ -15,10 +16,11 @@ final class ControlService: ControlHandler {
   private static let serviceLimit = 64
   private static let keyLimit = 4096
 
-  init(node: String, pairs: [Pair], desk: AdoptionDesk, logger: Logger) {
-    self.node = node
+  init(configuration: Configuration, pairs: [Pair], desk: AdoptionDesk, events: EventFeed, logger: Logger) {
+    self.configuration = configuration
     self.pairs = pairs
     self.desk = desk
+    self.events = events
     self.logger = logger
   }
 
@@ -33,6 +35,12 @@ final class ControlService: ControlHandler {
       return
     }
     clients.note(call.service, of: reply.client)
+    do throws(ControlError) {
+      try checkLimits(call.service, user: reply.client.credentials.user)
+    } catch {
+      reply.fail(error)
+      return
+    }
     let flow: Flow
     do {
       try SocketInspection.validate(socket.number)
@@ -59,6 +67,18 @@ final class ControlService: ControlHandler {
     }
   }
 
+  /// What one user, and one service, may have of a daemon that others share.
+  private func checkLimits(_ service: String, user: UInt32) throws(ControlError) {
+    let perUser = configuration.node.connectionsPerUser
+    guard pairs.reduce(0, { $0 + $1.table.count(ofUser: user) }) < perUser else {
+      throw .limitExceeded(limit: "\(perUser) connections of one user (node.connections_per_user)")
+    }
+    let policy = configuration.policy(of: service)
+    guard pairs.reduce(0, { $0 + $1.table.count(ofService: service) }) < policy.connections else {
+      throw .limitExceeded(limit: "\(policy.connections) connections of service \"\(service)\" (service.connections)")
+    }
+  }
+
   func adopt(_ call: AdoptCall, reply: Reply<AdoptReply>) {
     guard !call.service.isEmpty, call.service.utf8.count <= Self.serviceLimit else {
       reply.fail(.noSuchService(service: call.service))
@@ -71,7 +91,7 @@ final class ControlService: ControlHandler {
         AdoptReply(
           connection: info(connection), state: checkpoint?.state.base64, produced: checkpoint?.produced.map(Int.init)),
         descriptor: descriptor, continues: true)
-      if delivered { connection.owner = reply.client.credentials }
+      if delivered { adopted(connection, by: reply.client) }
       return delivered
     }
     clients.note(call.service, of: reply.client)
@@ -100,6 +120,8 @@ final class ControlService: ControlHandler {
     }
   }
 
+  func monitor(reply: Reply<MonitorReply>) { events.subscribe(reply) }
+
   func clientGone(_ client: ControlClient) { clients.forget(client) }
 
   /// Finds the connection that a call is about, sees whether the client may say anything about it, and answers.
@@ -120,7 +142,7 @@ final class ControlService: ControlHandler {
   }
 
   func getStatus(reply: Reply<StatusReply>) {
-    reply.succeed(StatusReply(node: node, pairs: pairs.map(\.status)))
+    reply.succeed(StatusReply(node: configuration.node.name, pairs: pairs.map(\.status)))
   }
 
   func listConnections(_ call: ListConnectionsCall, reply: Reply<ListConnectionsReply>) {
@@ -135,6 +157,24 @@ final class ControlService: ControlHandler {
 
   private func info(_ connection: LiveConnection) -> ConnectionInfo {
     let pair = pairs.first { $0.connection(connection.id) != nil }
-    return ConnectionInfo(connection.ledger, pair: pair?.name ?? "", live: connection, protected: false, lag: 0)
+    var info = ConnectionInfo(
+      connection.ledger, pair: pair?.name ?? "", live: connection, protected: pair?.isProtected(connection) ?? false,
+      lag: 0)
+    // What its former application here has written goes out by itself.
+    if connection.isOrphan, let written = try? connection.writtenOffset() { info.sent = Int(written) }
+    return info
+  }
+
+  private func adopted(_ connection: LiveConnection, by client: ControlClient) {
+    connection.owner = client.credentials
+    connection.delivery = client
+    connection.holder = nil
+    connection.holderStart = nil
+    connection.absences = 0
+    connection.isOrphan = false
+    let pair = pairs.first { $0.connection(connection.id) != nil }
+    pair?.table.assign(connection, to: client.credentials.user)
+    events.publish(
+      .adopted, pair: pair?.name, connection: connection, "adopted by process \(client.credentials.process)")
   }
 }

@@ -37,6 +37,8 @@ final class Pair {
   private var lastTick = MonotonicClock.now
   var unclaim: Timer?
   var peerName: String?
+  /// Tells those who monitor what has happened to the pair.
+  var onEvent: ((EventKind, String) -> Void)?
   /// What the service manager shows may have changed.
   var onStatusChange: (() -> Void)?
 

@@ -7,7 +7,7 @@ internal import TCPModel
 extension Pair {
   /// How long after a takeover the rules go on sending every packet of the addresses through the queue, ns: changing them
   /// costs the loop a few milliseconds, which the first packets after a takeover should not pay.
-  private static let narrowAfter: UInt64 = 1_000_000_000
+  static let narrowAfter: UInt64 = 1_000_000_000
 
   /// Carries out what the machine decided, in order.
   func perform(_ actions: [PairMachine.Action]) {
@@ -15,6 +15,7 @@ extension Pair {
   }
 
   private func perform(_ action: PairMachine.Action) {
+    report(action)
     switch action {
     case .becomeActive(let epoch, let reason):
       logger.event(.roleChanged, "active", metadata: ["role": "active", "epoch": "\(epoch)", "reason": "\(reason)"])
@@ -52,6 +53,17 @@ extension Pair {
     }
   }
 
+  private func report(_ action: PairMachine.Action) {
+    switch action {
+    case .becomeActive(let epoch, let reason): onEvent?(.role, "active in epoch \(epoch): \(reason)")
+    case .takeOver(let decision): onEvent?(.role, "active in epoch \(decision.epoch), takes over: \(decision.reason)")
+    case .becomeStandby(let reason): onEvent?(.role, "standby: \(reason)")
+    case .fence(let reason): onEvent?(.role, "fenced: \(reason)")
+    case .setReplication(let phase): onEvent?(.replication, "\(phase)")
+    default: break
+    }
+  }
+
   /// Goes on in the peer's place.
   private func takeOver(_ decision: PairMachine.Takeover) {
     let begun = MonotonicClock.now
@@ -69,7 +81,9 @@ extension Pair {
         of: ledgers, obstacle: decision.areLedgersUsable ? nil : "the ledgers are older than what the peer has seen",
         path: path, table: table, mark: mark, sender: sender, loop: loop, begun: begun, logger: logger)
       self.takeover = takeover
-      takeover.onRestored = { [weak self] in self?.restored($0) }
+      takeover.onRestored = { [weak self] connection in
+        if let self { restored(connection, patience: adoptTimeout) }
+      }
       takeover.onComplete = { [weak self] in self?.completed($0, decision) }
       takeover.hold()
       holder.take()
@@ -82,24 +96,18 @@ extension Pair {
     unclaim?.set(at: MonotonicClock.now + Self.narrowAfter)
   }
 
-  private func restored(_ connection: LiveConnection) {
+  /// - Parameter patience: how long it waits for an application, ns.
+  func restored(_ connection: LiveConnection, patience: UInt64) {
     connection.baselinePosition = feed.source.register(connection.ledger, now: MonotonicClock.now)
     active.watch(connection)
     if connection.ledger.input.unconsumedCount > 0 { sampler.inputArrived(connection) }
-    desk.offer(connection, patience: adoptTimeout)
+    desk.offer(connection, patience: patience)
   }
 
   /// One entry says what happened and how long it took.
   private func completed(_ result: Takeover.Result, _ decision: PairMachine.Takeover) {
     takeover = nil
-    for (ledger, reason) in result.lost {
-      logger.event(
-        .connectionLost, level: .error, "connection lost",
-        metadata: [
-          "connection": "\(LiveConnection.name(ofNumber: ledger.identity.id))", "peer": "\(ledger.flow.peer)",
-          "reason": "\(reason)",
-        ])
-    }
+    reportLost(result.lost)
     logger.event(
       .takeoverCompleted, "takeover complete",
       metadata: [
@@ -110,6 +118,16 @@ extension Pair {
         "restored_ms": "\(result.timeline.restored.inMilliseconds)",
         "released_ms": "\(result.timeline.released.inMilliseconds)",
       ])
+  }
+
+  func reportLost(_ lost: [(ledger: Ledger, reason: String)]) {
+    for (ledger, reason) in lost {
+      let name = LiveConnection.name(ofNumber: ledger.identity.id)
+      logger.event(
+        .connectionLost, level: .error, "connection lost",
+        metadata: ["connection": "\(name)", "peer": "\(ledger.flow.peer)", "reason": "\(reason)"])
+      onEvent?(.lost, "connection \(name) of \(ledger.flow.peer): \(reason)")
+    }
   }
 
   /// The first packets are through: from here on only registered sockets' packets take the way through the queue.

@@ -58,6 +58,12 @@ public enum UnixSocket {
     return poll(&entry, 1, 0) > 0 && Int32(entry.revents) & (Int32(POLLHUP) | Int32(POLLERR)) != 0
   }
 
+  /// Whether the other end has not read all that was written (SIOCOUTQ, unix(7)).
+  public static func hasUnread(_ socket: Int32) -> Bool {
+    var value: Int32 = 0
+    return hf_ioctl_int(socket, UInt(HF_SIOCOUTQ), &value) == 0 && value > 0
+  }
+
   static func make(nonblocking: Bool = false) throws(SystemCallError) -> Descriptor {
     let type = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | (nonblocking ? SOCK_NONBLOCK.rawValue : 0)
     return Descriptor(owning: try systemCall("socket(AF_UNIX)") { socket(AF_UNIX, Int32(type), 0) })

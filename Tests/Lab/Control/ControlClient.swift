@@ -41,7 +41,9 @@ public final class ControlClient {
 
   private struct Reply<Parameters: Decodable>: Decodable {
     var parameters: Parameters?
-    var continues: Bool?
+  }
+
+  private struct Outcome: Decodable {
     var error: String?
   }
 
@@ -110,8 +112,10 @@ public final class ControlClient {
   /// Waits for the next answer.
   public func receive<Result: Decodable>(as result: Result.Type = Result.self) throws -> Result {
     let message = try receiveMessage()
+    if let error = try JSONDecoder().decode(Outcome.self, from: Data(message)).error {
+      throw Failure(name: error, description: String(decoding: message, as: UTF8.self))
+    }
     let reply = try JSONDecoder().decode(Reply<Result>.self, from: Data(message))
-    if let error = reply.error { throw Failure(name: error, description: String(decoding: message, as: UTF8.self)) }
     guard let parameters = reply.parameters else { throw LabError("an answer without parameters") }
     return parameters
   }

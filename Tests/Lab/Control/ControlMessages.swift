@@ -1,3 +1,5 @@
+internal import FoundationEssentials
+
 /// No parameters.
 public struct Nothing: Codable, Sendable {
   public init() {}
@@ -100,4 +102,12 @@ public struct ReleaseParameters: Encodable, Sendable {
     self.id = id
     self.how = how
   }
+}
+
+/// Bytes as the interface carries them.
+public func base64(_ bytes: [UInt8]) -> String { Data(bytes).base64EncodedString() }
+
+public func bytes(base64 text: String) throws -> [UInt8] {
+  guard let data = Data(base64Encoded: text) else { throw LabError("no base64: \(text.prefix(40))") }
+  return [UInt8](data)
 }

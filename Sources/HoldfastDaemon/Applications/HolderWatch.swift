@@ -1,0 +1,112 @@
+internal import ControlAPI
+internal import LinuxNetwork
+internal import Logging
+
+/// Finds out that no application holds a protected connection any more.
+///
+/// The daemon's own duplicate keeps a socket open, so a close that should end the connection ends nothing, and no event tells of
+/// it. This looks whether the descriptor that the application is known to have still refers to the socket, a part of all
+/// connections every 50 ms; for those where it does not, it looks through all processes. A socket that is nowhere in two such
+/// looks has been closed, or its process is dead.
+final class HolderWatch {
+  /// Nobody holds these any more.
+  var onGone: (([LiveConnection]) -> Void)?
+  private let connections: () -> [LiveConnection]
+  private let logger: Logger
+  private var timer: Timer?
+  /// Those of this round that are still to be looked at.
+  private var round: ArraySlice<LiveConnection> = []
+  private var share = 0
+  private var suspects: [UInt64: LiveConnection] = [:]
+  private var scan: HolderScan?
+  /// In the scan at hand.
+  private var sought: [UInt64: LiveConnection] = [:]
+  private var hasComplained = false
+
+  private static let interval: UInt64 = 50_000_000
+  /// A round looks at every connection once: in 0.3 s.
+  private static let slices = 6
+  /// Descriptors looked at in one go: some milliseconds.
+  private static let budget = 1500
+
+  init(loop: EventLoop, logger: Logger, connections: @escaping () -> [LiveConnection]) throws(SystemCallError) {
+    self.connections = connections
+    self.logger = logger
+    timer = try loop.addTimer(priority: LoopPriority.background, description: "holders") { [weak self] in self?.tick() }
+    timer?.set(at: MonotonicClock.now + Self.interval)
+  }
+
+  private func tick() {
+    look()
+    search()
+    timer?.set(at: MonotonicClock.now + Self.interval)
+  }
+
+  private func look() {
+    if round.isEmpty {
+      let all = connections().filter { $0.owner != nil && !$0.isEnding }
+      round = all[...]
+      share = (all.count + Self.slices - 1) / Self.slices
+    }
+    for connection in round.prefix(share) where connection.owner != nil && !connection.isEnding {
+      if let holder = connection.holder, holder.holds(connection.inode) {
+        connection.absences = 0
+      } else {
+        suspects[connection.inode] = connection
+      }
+    }
+    round = round.dropFirst(share)
+  }
+
+  private func search() {
+    if scan == nil, !suspects.isEmpty {
+      sought = suspects
+      suspects = [:]
+      scan = HolderScan(for: Set(sought.keys), likely: Set(sought.values.compactMap { $0.owner?.process }))
+    }
+    guard let isDone = scan?.advance(descriptors: Self.budget), isDone, let result = scan else { return }
+    scan = nil
+    conclude(result)
+  }
+
+  private func conclude(_ result: HolderScan) {
+    for (inode, holder) in result.found {
+      guard let connection = sought[inode] else { continue }
+      connection.absences = 0
+      connection.holder = holder
+      connection.holderStart = SocketHolders.startTime(of: holder.process)
+      connection.delivery = nil
+    }
+    let missing = result.missing.compactMap { sought[$0] }.filter { $0.owner != nil && !$0.isEnding }
+    sought = [:]
+    guard !missing.isEmpty else { return }
+    if result.isBlind {
+      if !hasComplained {
+        hasComplained = true
+        logger.warning(
+          "cannot see who holds the connections: CAP_SYS_PTRACE is missing; one that its application closes ends only by Release"
+        )
+      }
+      return
+    }
+    var gone: [LiveConnection] = []
+    for connection in missing where !connection.isUnderWay {
+      connection.absences += 1
+      // A descriptor that one process passes to another can be missed once.
+      if connection.absences >= 2 { gone.append(connection) } else { suspects[connection.inode] = connection }
+    }
+    if !gone.isEmpty { onGone?(gone) }
+  }
+}
+
+extension LiveConnection {
+  /// The descriptor was sent to an adopter that has not read it yet: it is in no process's table.
+  fileprivate var isUnderWay: Bool { delivery?.hasUnreadReplies ?? false }
+
+  /// The process that had it is gone, or dead. Otherwise it has closed its descriptor.
+  var isProcessGone: Bool {
+    guard let process = holder?.process ?? owner?.process else { return true }
+    guard let start = SocketHolders.startTime(of: process) else { return true }
+    return holderStart.map { $0 != start } ?? false
+  }
+}

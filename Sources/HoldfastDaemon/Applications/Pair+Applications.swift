@@ -1,0 +1,116 @@
+internal import LinuxNetwork
+internal import Pairing
+internal import Replication
+internal import Logging
+internal import TCPModel
+
+/// What becomes of connections whose application is gone from this host.
+extension Pair {
+  /// Nobody holds these any more.
+  func applicationsGone(_ gone: [LiveConnection], policies: Configuration) {
+    guard machine.role == .active else { return }
+    var held: [LiveConnection] = []
+    var moves = false
+    for connection in gone {
+      let policy = policies.policy(of: connection.ledger.identity.service)
+      guard connection.isProcessGone, !connection.isClosing, policy.onExit != .close else {
+        active.endAsClosed(connection)
+        continue
+      }
+      if policy.onExit == .failover, feed.source.phase == .synced { moves = true }
+      connection.owner = nil
+      held.append(connection)
+    }
+    guard !held.isEmpty else { return }
+    logger.warning(
+      "an application is gone; its connections wait for another",
+      metadata: ["connections": "\(held.count)", "connection": "\(held[0].name)"])
+    for connection in held { active.onEvent?(.orphaned, connection, "its application is gone") }
+    if moves { handOver("an application is gone") } else { hold(held, policies: policies) }
+  }
+
+  /// Offers connections to other processes of their application. A socket from which more was read than the contract allows is built
+  /// anew from its ledger first: reads must begin at `consumed` again.
+  private func hold(_ connections: [LiveConnection], policies: Configuration) {
+    var stale: [LiveConnection] = []
+    for connection in connections {
+      sampler.sample(connection)
+      connection.ledger.continueElsewhere()
+      connection.isOrphan = true
+      let read = try? connection.sampleConsumed()
+      if read == connection.ledger.input.copiedSeq {
+        connection.baselinePosition = feed.source.register(connection.ledger, now: MonotonicClock.now)
+        desk.offer(connection, patience: policies.policy(of: connection.ledger.identity.service).hold)
+      } else if connection.ledger.obstacle == nil {
+        stale.append(connection)
+      } else {
+        active.endAsClosed(connection)
+      }
+    }
+    feed.flush()
+    if !stale.isEmpty { rebuild(stale, policies: policies) }
+  }
+
+  /// A takeover of our own connections: the sockets end without a packet and come up again from their ledgers.
+  private func rebuild(_ connections: [LiveConnection], policies: Configuration) {
+    guard takeover == nil else {
+      // A moment after another takeover. They are found gone again.
+      for connection in connections { connection.owner = connection.formerOwner }
+      return
+    }
+    let begun = MonotonicClock.now
+    // While there is no socket the kernel would answer for it: everything goes through the queue.
+    rules.setClaim(true, for: index)
+    path.strangers = .pass
+    unclaim?.set(at: begun + Self.narrowAfter)
+    do {
+      var book = LedgerBook()
+      for connection in connections { try active.withdraw(connection) }
+      // What the old sockets have sent is in the queue by now, and belongs to the ledgers.
+      try path.drain()
+      for connection in connections {
+        table.remove(connection)
+        book.insert(connection.ledger)
+      }
+      let takeover = try Takeover(
+        of: book, obstacle: nil, path: path, table: table, mark: mark, sender: sender, loop: loop, begun: begun,
+        logger: logger)
+      self.takeover = takeover
+      takeover.onRestored = { [weak self] connection in
+        connection.isOrphan = true
+        self?.restored(connection, patience: policies.policy(of: connection.ledger.identity.service).hold)
+      }
+      takeover.onComplete = { [weak self] in self?.rebuilt($0) }
+      takeover.hold()
+      takeover.start()
+    } catch {
+      logger.error("cannot go on with connections whose application is gone", metadata: ["error": "\(error)"])
+    }
+  }
+
+  private func rebuilt(_ result: Takeover.Result) {
+    takeover = nil
+    reportLost(result.lost)
+    for (ledger, _) in result.lost { feed.source.release(ledger.identity.id) }
+    feed.flush()
+  }
+
+  /// Nobody came for a connection.
+  func unclaimed(_ connection: LiveConnection) {
+    logger.warning(
+      connection.isOrphan
+        ? "nobody came to go on with the connection; it ends"
+        : "nobody adopted the connection in time; it is reset",
+      metadata: ["connection": "\(connection.name)", "peer": "\(connection.ledger.flow.peer)"])
+    if connection.isOrphan { active.endAsClosed(connection) } else { active.release(connection, how: .reset) }
+  }
+
+  /// Everything that left is in the stream: the other host goes on, and this one follows it as soon as it hears so.
+  func handOver(_ reason: String) {
+    logger.notice("handing over to the other host", metadata: ["reason": "\(reason)"])
+    feed.source.gate.close()
+    server?.sayGoodbye(.handover)
+    holder.drop()
+    active.abandonAll()
+  }
+}
