@@ -26,12 +26,13 @@ let package = Package(
     .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
   ],
   targets: [
-    // C: constants, ioctls and structs that Swift cannot import, and the two system libraries.
+    // C: constants, ioctls and structs that Swift cannot import, and the system libraries.
     .target(name: "CLinux"),
     .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
     .systemLibrary(
       name: "CNetlink", pkgConfig: "libnl-route-3.0",
       providers: [.apt(["libnl-3-dev", "libnl-route-3-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
 
     // Pure: no IO, no clock, no logging (Tests/HouseTests keeps it so).
     .target(name: "TCPModel", swiftSettings: strict),
@@ -45,6 +46,12 @@ let package = Package(
         "CLinux", "CNetlink", "TCPModel", .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
 
+    // Who the peer is, and that nobody else is.
+    .target(
+      name: "TLSTransport",
+      dependencies: ["COpenSSL", "LinuxNetwork", .product(name: "SystemPackage", package: "swift-system")],
+      swiftSettings: strict),
+
     // The control socket, the library for applications, the daemon.
     .target(
       name: "ControlAPI", dependencies: ["LinuxNetwork", .product(name: "SystemPackage", package: "swift-system")],
@@ -56,7 +63,7 @@ let package = Package(
     .target(
       name: "HoldfastDaemon",
       dependencies: [
-        "CLinux", "CSystemd", "TCPModel", "Replication", "Pairing", "LinuxNetwork", "ControlAPI",
+        "CLinux", "CSystemd", "TCPModel", "Replication", "Pairing", "LinuxNetwork", "TLSTransport", "ControlAPI",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "TOMLKit", package: "TOMLKit"),
         .product(name: "SystemPackage", package: "swift-system"),
@@ -72,7 +79,9 @@ let package = Package(
     .executableTarget(
       name: "holdfastctl",
       dependencies: [
-        "Holdfast", "ControlAPI", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Holdfast", "ControlAPI", "TLSTransport",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
     .executableTarget(
       name: "holdfast-file-server",
@@ -111,6 +120,11 @@ let package = Package(
         "LinuxNetwork", "Lab", "TCPModel", "CLinux", .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
     .testTarget(
+      name: "TLSTransportTests",
+      dependencies: [
+        "TLSTransport", "LinuxNetwork", .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: strict),
+    .testTarget(
       name: "ControlAPITests",
       dependencies: [
         "ControlAPI", "Holdfast", "LinuxNetwork", .product(name: "SystemPackage", package: "swift-system"),
@@ -119,7 +133,9 @@ let package = Package(
       name: "HoldfastDaemonTests", dependencies: ["HoldfastDaemon", "ControlAPI", "LinuxNetwork"], swiftSettings: strict
     ),
     .testTarget(name: "LabTests", dependencies: ["Lab", "TCPModel"], swiftSettings: strict),
-    .testTarget(name: "FailoverTests", dependencies: ["Lab", "Holdfast", "TCPModel"], swiftSettings: strict),
+    .testTarget(
+      name: "FailoverTests", dependencies: ["Lab", "Holdfast", "TCPModel", "LinuxNetwork", "TLSTransport"],
+      swiftSettings: strict),
     .testTarget(name: "HouseTests", swiftSettings: strict),
   ],
   cxxLanguageStandard: .cxx17

@@ -2,11 +2,12 @@
 /// standby follows.
 ///
 /// One datagram, big-endian: magic `HFHB` (4), major and minor version (2 each), role, replication phase, preference (1 each),
-/// reserved (1), epoch (8), sequence (8), instance (8), node and pair as text (length 1, then UTF-8), authentication tag (32, all
-/// zero while the channel is plaintext). What a newer minor version puts between pair and tag is skipped.
+/// reserved (1), epoch (8), sequence (8), instance (8), node and pair as text (length 1, then UTF-8), echo (8), credential (length
+/// 2, then bytes), authentication tag (32, all zero where the channel is plaintext). What a newer minor version puts between
+/// credential and tag is skipped; minor version 0 ends with the pair.
 public struct Heartbeat: Hashable, Sendable {
   public static let majorVersion: UInt16 = 1
-  public static let minorVersion: UInt16 = 0
+  public static let minorVersion: UInt16 = 1
   static let magic: UInt32 = 0x4846_4842
   static let tagCount = 32
 
@@ -22,6 +23,11 @@ public struct Heartbeat: Hashable, Sendable {
   public var instance: UInt64
   public var node: String
   public var pair: String
+  /// The instance of the peer that the sender heard last, 0 for none. See `HeartbeatFilter`.
+  public var echo: UInt64 = 0
+  /// What the receiver needs to check the tag, at most 65 535 bytes: the sender's certificate. Empty where the channel is
+  /// plaintext.
+  public var credential: [UInt8] = []
 
   public init(
     role: Role, replication: ReplicationPhase, prefersActive: Bool, epoch: UInt64, sequence: UInt64, instance: UInt64,
@@ -37,6 +43,7 @@ public struct Heartbeat: Hashable, Sendable {
     self.pair = pair
   }
 
+  /// With a tag that is all zero: whoever has the key writes it over the last 32 bytes.
   public var encoded: [UInt8] {
     var bytes: [UInt8] = []
     func append<Number: FixedWidthInteger>(_ number: Number) {
@@ -54,6 +61,9 @@ public struct Heartbeat: Hashable, Sendable {
       bytes.append(UInt8(utf8.count))
       bytes += utf8
     }
+    append(echo)
+    append(UInt16(clamping: credential.count))
+    bytes += credential.prefix(Int(UInt16.max))
     return bytes + [UInt8](repeating: 0, count: Self.tagCount)
   }
 
@@ -75,7 +85,7 @@ public struct Heartbeat: Hashable, Sendable {
     guard try number(UInt32.self) == Self.magic else { throw .notHoldfast }
     let major = try number(UInt16.self)
     guard major == Self.majorVersion else { throw .otherMajorVersion(major) }
-    _ = try number(UInt16.self)
+    let minor = try number(UInt16.self)
     guard let role = Role(rawValue: try number(UInt8.self)),
       let replication = ReplicationPhase(rawValue: try number(UInt8.self))
     else { throw .malformed }
@@ -88,6 +98,13 @@ public struct Heartbeat: Hashable, Sendable {
     instance = try number(UInt64.self)
     node = try text()
     pair = try text()
+    if minor >= 1 {
+      echo = try number(UInt64.self)
+      let count = Int(try number(UInt16.self))
+      guard rest.count >= count else { throw .truncated }
+      credential = Array(rest.prefix(count))
+      rest = rest.dropFirst(count)
+    }
     guard rest.count >= Self.tagCount else { throw .truncated }
   }
 }

@@ -3,6 +3,8 @@ extension PairMachine {
     /// Comes every heartbeat interval, after everything that arrived has been handed in.
     case tick
     case heartbeat(path: Int, Heartbeat)
+    /// An authentic heartbeat that may be an old one, sent again by somebody: the peer has not shown that it hears this host.
+    case rumour(Heartbeat)
 
     // On the active host.
     /// A standby has connected and is being synced.

@@ -45,7 +45,8 @@ public struct PairMachine: Sendable {
   public private(set) var replication = ReplicationPhase.waiting
 
   private var peer: PeerView
-  private let started: UInt64
+  /// Starting: since when nobody was heard who may be active, ns.
+  private var heldSince: UInt64
   /// Active: when the standby was lost, ns. Meaningful while `replication` is `.waiting`.
   private var waitingSince: UInt64
   /// Active: the sync has ended on the stream, so a standby may count itself synced.
@@ -57,7 +58,7 @@ public struct PairMachine: Sendable {
     self.configuration = configuration
     self.instance = instance
     self.now = now
-    started = now
+    heldSince = now
     waitingSince = now
     peer = PeerView(
       paths: configuration.paths, interval: configuration.interval, deadAfter: configuration.deadAfter, now: now)
@@ -70,6 +71,10 @@ public struct PairMachine: Sendable {
     switch event {
     case .tick: return tick()
     case .heartbeat(let path, let heartbeat): return hear(heartbeat, on: path)
+    case .rumour(let heartbeat):
+      // A peer that is active and cannot hear this host must not get a second one beside it. Nothing else follows from hearsay.
+      if role == .starting, heartbeat.role == .active { heldSince = self.now }
+      return []
     case .channelUp, .syncEnding, .standbySynced, .channelDown, .standbyLeft:
       return role == .active ? follower(event) : []
     case .following, .syncCompleted, .sourceLost, .sourceLeft, .handedOver: return role == .standby ? source(event) : []
@@ -96,7 +101,7 @@ public struct PairMachine: Sendable {
     peer.tick(now: now)
     switch role {
     case .starting:
-      guard now - started >= configuration.startHold else { return [] }
+      guard now - heldSince >= configuration.startHold else { return [] }
       return becomeActive("no active peer was heard for \(configuration.startHold / 1_000_000) ms")
     case .standby:
       guard peer.activeSilence >= configuration.deadAfter else { return [] }

@@ -33,6 +33,18 @@ struct Status: ParsableCommand {
     case .standby: lines.append("  ledgers     \(pair.ledgers)")
     default: lines.append("  connections \(pair.connections), \(pair.protected) protected")
     }
+    switch pair.security {
+    case .tls: lines.append("  security    tls")
+    case .none:
+      lines.append("  security    NONE: whoever reaches the replication link can read and change the connections")
+    }
+    if pair.refusedConnections > 0 { lines.append("  refused     \(pair.refusedConnections) replication connections") }
+    let rejected = pair.rejectedHeartbeats
+    if rejected.total > 0 {
+      lines.append(
+        "  ignored     \(rejected.forged) forged, \(rejected.replayed) old, \(rejected.reflected) own and "
+          + "\(rejected.malformed) malformed heartbeats")
+    }
     for path in pair.heartbeatPaths {
       let heard = path.lastHeardMilliseconds.map { "heard \($0) ms ago" } ?? "never heard"
       lines.append("  heartbeat   \(path.local) - \(path.peer)  \(path.alive ? "alive" : "silent"), \(heard)")

@@ -23,9 +23,11 @@ import Testing
     #expect(try fields(of: "Connection") == Set(Mirror(reflecting: connection).children.compactMap(\.label)))
     let path = HeartbeatPath(local: "", peer: "", alive: true, lastHeardMilliseconds: 1)
     #expect(try fields(of: "HeartbeatPath") == Set(Mirror(reflecting: path).children.compactMap(\.label)))
+    let rejected = RejectedHeartbeats()
+    #expect(try fields(of: "RejectedHeartbeats") == Set(Mirror(reflecting: rejected).children.compactMap(\.label)))
     let pair = PairStatus(
       name: "", role: .active, replication: .synced, epoch: 1, peer: "", addresses: [], connections: 0, protected: 0,
-      ledgers: 0, heartbeatPaths: [path])
+      ledgers: 0, security: .tls, refusedConnections: 0, rejectedHeartbeats: rejected, heartbeatPaths: [path])
     #expect(try fields(of: "PairStatus") == Set(Mirror(reflecting: pair).children.compactMap(\.label)))
     let event = EventInfo(kind: "", pair: "", connection: "", message: "")
     #expect(try fields(of: "Event") == Set(Mirror(reflecting: event).children.compactMap(\.label)))
@@ -36,6 +38,7 @@ import Testing
     func list(_ values: [String]) -> String { "(" + values.joined(separator: ", ") + ")" }
     #expect(text.contains("role: " + list(RoleName.allCases.map(\.rawValue))))
     #expect(text.contains("replication: " + list(ReplicationState.allCases.map(\.rawValue))))
+    #expect(text.contains("security: " + list(SecurityName.allCases.map(\.rawValue))))
     #expect(text.contains("timestampUnit: " + list(TimestampUnitName.allCases.map(\.rawValue))))
     #expect(text.contains("retention: ?" + list(Retention.allCases.map(\.rawValue))))
     #expect(text.contains("how: ?" + list(ReleaseMode.allCases.map(\.rawValue))))

@@ -1,6 +1,8 @@
+import FoundationEssentials
 import LinuxNetwork
 import SystemPackage
 import TCPModel
+import TLSTransport
 import Testing
 
 @testable import HoldfastDaemon
@@ -41,6 +43,8 @@ private let second = """
   paths = [ { local = "10.78.0.1:7414", peer = "10.78.0.2:7414" } ]
   """
 
+private let pin = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
 private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
   try Configuration.parse(text, file: "test.toml")
 }
@@ -70,6 +74,23 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
     #expect(pair.solo.arbiter == .none)
     #expect(pair.solo.policy == .allow)
     #expect(pair.solo.exposeAfter == 500_000_000)
+  }
+
+  @Test func silenceMeansTLS() throws {
+    let text = good.replacing("security = \"none\"", with: "peer_fingerprint = \"\(pin)\"")
+    let pair = try #require(try parse(text).pairs.first)
+    guard case .tls(let trust) = pair.replication.security else {
+      Issue.record("\(pair.replication.security)")
+      return
+    }
+    #expect(trust.certificate == "/etc/holdfast/holdfast.crt" && trust.key == "/etc/holdfast/holdfast.key")
+    #expect(trust.peers == [try #require(Fingerprint(pin))])
+    let other = String(pin.dropLast()) + "9"
+    let both = good.replacing(
+      "security = \"none\"",
+      with: "security = \"tls\"\npeer_fingerprint = [\"\(pin)\", \"\(other)\"]\ncertificate = \"/c\"\nkey = \"/k\"")
+    guard case .tls(let trust) = try #require(try parse(both).pairs.first).replication.security else { return }
+    #expect(trust.peers.count == 2 && trust.certificate == "/c" && trust.key == "/k")
   }
 
   @Test func everyKeyIsTaken() throws {
@@ -216,15 +237,36 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
     // Not possible in this version
     Mistake(
       "security = \"none\"", "security = \"tls\"",
-      "pair[0].replication.security: \"tls\" is not available: this version replicates in plaintext only. For a link that "
-        + "carries nothing but the replication of the two hosts write security = \"none\""),
+      "pair[0].replication.peer_fingerprint: is missing; expected the fingerprint that holdfastctl keygen printed on the other "
+        + "host. (For a link that carries nothing but the replication of the two hosts security = \"none\" does without; then "
+        + "whoever reaches the link can read and change every connection)"),
     Mistake(
       "security = \"none\"", "",
-      "pair[0].replication.security: is missing, which means \"tls\": this version replicates in plaintext only. For a link "
-        + "that carries nothing but the replication of the two hosts write security = \"none\""),
+      "pair[0].replication.peer_fingerprint: is missing; expected the fingerprint that holdfastctl keygen printed on the other "
+        + "host. (For a link that carries nothing but the replication of the two hosts security = \"none\" does without; then "
+        + "whoever reaches the link can read and change every connection)"),
     Mistake(
       "security = \"none\"", "security = \"ssl\"",
-      #"pair[0].replication.security: expected "none", found "ssl""#),
+      #"pair[0].replication.security: expected "tls" or "none", found "ssl""#),
+    Mistake(
+      "security = \"none\"", "peer_fingerprint = \"sha256:12\"",
+      "pair[0].replication.peer_fingerprint: expected the fingerprint that holdfastctl keygen printed on the other host: 64 "
+        + "hexadecimal digits, as in \"sha256:9f86…\", found \"sha256:12\""),
+    Mistake(
+      "security = \"none\"", "peer_fingerprint = 12",
+      "pair[0].replication.peer_fingerprint: expected the fingerprint that holdfastctl keygen printed on the other host, found "
+        + "the integer 12"),
+    Mistake(
+      "security = \"none\"", "peer_fingerprint = [\"12\"]",
+      "pair[0].replication.peer_fingerprint[0]: expected the fingerprint that holdfastctl keygen printed on the other host: 64 "
+        + "hexadecimal digits, as in \"sha256:9f86…\", found \"12\""),
+    Mistake(
+      "security = \"none\"", "peer_fingerprint = \"\(pin)\"\nkey = \"keys/mine\"",
+      "pair[0].replication.key: expected an absolute path, or the name of a credential that the service manager passes, found "
+        + "\"keys/mine\""),
+    Mistake(
+      "security = \"none\"", "peer_fingerprint = \"\(pin)\"\nkye = \"/k\"",
+      "pair[0].replication.kye: unknown key; did you mean \"key\"?"),
     Mistake(
       "[pair.heartbeat]", "[pair.solo]\narbiter = \"etcd\"\n[pair.heartbeat]",
       #"pair[0].solo.arbiter: "etcd" is not available in this version; supported is "none", where policy decides"#),
@@ -326,8 +368,13 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
 
   @Test func theSampleIsValid() throws {
     let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-    let configuration = try Configuration.load(path: "/\(root)/etc/holdfast/holdfastd.toml")
-    #expect(!configuration.pairs.isEmpty)
+    let sample = try String(contentsOfFile: "/\(root)/etc/holdfast/holdfastd.toml", encoding: .utf8)
+    // As it comes it says what is missing.
+    let error = #expect(throws: ConfigurationError.self) { try parse(sample) }
+    #expect(error?.key == "pair[0].replication.peer_fingerprint")
+    let line = "paste the line that holdfastctl keygen printed on the other host"
+    let pair = try #require(try parse(sample.replacing(line, with: pin)).pairs.first)
+    #expect(try pair.replication.security == .tls(.init(peers: [#require(Fingerprint(pin))])))
   }
 
   @Test(

@@ -18,6 +18,7 @@ import Testing
     Target(
       folder: "Sources/LinuxNetwork",
       mayImport: ["CLinux", "CNetlink", "Glibc", "Synchronization", "SystemPackage", "TCPModel"]),
+    Target(folder: "Sources/TLSTransport", mayImport: ["COpenSSL", "Glibc", "LinuxNetwork", "SystemPackage"]),
     Target(
       folder: "Sources/ControlAPI",
       mayImport: ["CLinux", "FoundationEssentials", "Glibc", "LinuxNetwork", "SystemPackage", "TCPModel"]),
@@ -28,12 +29,15 @@ import Testing
       folder: "Sources/HoldfastDaemon",
       mayImport: [
         "CLinux", "CSystemd", "ControlAPI", "FoundationEssentials", "Glibc", "LinuxNetwork", "Logging", "Pairing",
-        "Replication", "SystemPackage", "TCPModel", "TOMLKit",
+        "Replication", "SystemPackage", "TCPModel", "TLSTransport", "TOMLKit",
       ]),
     Target(folder: "Sources/holdfastd", mayImport: ["ArgumentParser", "ControlAPI", "HoldfastDaemon", "Logging"]),
     Target(
       folder: "Sources/holdfastctl",
-      mayImport: ["ArgumentParser", "ControlAPI", "FoundationEssentials", "Glibc", "Holdfast", "LinuxNetwork"]),
+      mayImport: [
+        "ArgumentParser", "ControlAPI", "FoundationEssentials", "Glibc", "Holdfast", "LinuxNetwork", "SystemPackage",
+        "TLSTransport",
+      ]),
   ]
 
   @Test(arguments: pure + edges)

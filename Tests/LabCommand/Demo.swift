@@ -48,8 +48,10 @@ struct Demo {
 
   func protected() throws -> DemoResult {
     let topology = try Topology()
-    let alpha = try DaemonHost(.alpha, in: topology)
-    let beta = try DaemonHost(.beta, in: topology)
+    var options = DaemonHost.Options()
+    options.security = .tls()
+    let alpha = try DaemonHost(.alpha, in: topology, options: options)
+    let beta = try DaemonHost(.beta, in: topology, options: options)
     try alpha.start()
     try beta.start()
     try alpha.waitUntil(role: "active", replication: "synced")

@@ -59,6 +59,18 @@ public enum InterfaceDescription {
       lastHeardMilliseconds: ?int
     )
 
+    # Datagrams on the heartbeat paths that were ignored.
+    type RejectedHeartbeats (
+      # no heartbeat of this pair
+      malformed: int,
+      # not made by the peer
+      forged: int,
+      # made by the peer some time ago
+      replayed: int,
+      # made by this host
+      reflected: int
+    )
+
     # A pair as this host sees it.
     type PairStatus (
       name: string,
@@ -77,6 +89,11 @@ public enum InterfaceDescription {
       protected: int,
       # connections that this host could continue
       ledgers: int,
+      # what protects the channel between the hosts
+      security: (tls, none),
+      # connections to the replication channel from somebody who is not the peer
+      refusedConnections: int,
+      rejectedHeartbeats: RejectedHeartbeats,
       heartbeatPaths: []HeartbeatPath
     )
 

@@ -13,11 +13,17 @@ public struct PairStatus: Codable, Hashable, Sendable {
   public var protected: Int
   /// Connections that this host could continue if it took over.
   public var ledgers: Int
+  /// What protects the channel between the hosts.
+  public var security: SecurityName
+  /// Connections to the replication channel that came from somebody who is not the peer.
+  public var refusedConnections: Int
+  public var rejectedHeartbeats: RejectedHeartbeats
   public var heartbeatPaths: [HeartbeatPath]
 
   public init(
     name: String, role: RoleName, replication: ReplicationState, epoch: Int, peer: String?, addresses: [String],
-    connections: Int, protected: Int, ledgers: Int, heartbeatPaths: [HeartbeatPath]
+    connections: Int, protected: Int, ledgers: Int, security: SecurityName, refusedConnections: Int,
+    rejectedHeartbeats: RejectedHeartbeats, heartbeatPaths: [HeartbeatPath]
   ) {
     self.name = name
     self.role = role
@@ -28,8 +34,39 @@ public struct PairStatus: Codable, Hashable, Sendable {
     self.connections = connections
     self.protected = protected
     self.ledgers = ledgers
+    self.security = security
+    self.refusedConnections = refusedConnections
+    self.rejectedHeartbeats = rejectedHeartbeats
     self.heartbeatPaths = heartbeatPaths
   }
+}
+
+/// What protects the channel between the hosts, and who authenticates their heartbeats.
+public enum SecurityName: String, Codable, Hashable, Sendable, CaseIterable {
+  case tls
+  /// Nothing does.
+  case none
+}
+
+/// Datagrams on the heartbeat paths that were ignored.
+public struct RejectedHeartbeats: Codable, Hashable, Sendable {
+  /// No heartbeat of this pair.
+  public var malformed: Int
+  /// Not made by the peer.
+  public var forged: Int
+  /// Made by the peer some time ago.
+  public var replayed: Int
+  /// Made by this host.
+  public var reflected: Int
+
+  public init(malformed: Int = 0, forged: Int = 0, replayed: Int = 0, reflected: Int = 0) {
+    self.malformed = malformed
+    self.forged = forged
+    self.replayed = replayed
+    self.reflected = reflected
+  }
+
+  public var total: Int { malformed + forged + replayed + reflected }
 }
 
 /// One way on which the two hosts hear each other.

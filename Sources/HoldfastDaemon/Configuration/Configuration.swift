@@ -1,5 +1,6 @@
 public import LinuxNetwork
 public import TCPModel
+public import TLSTransport
 
 /// What the operator decided, checked: every value is in range and the values fit each other.
 ///
@@ -82,9 +83,22 @@ extension Configuration.Pair {
   }
 
   /// What protects the stream of records on its link.
-  public enum Security: String, Sendable, CaseIterable {
+  public enum Security: Sendable, Equatable {
+    case tls(Trust)
     /// Nothing: the link carries it and nothing else.
     case none
+  }
+
+  /// Who this host is for its peer, and who the peer is.
+  public struct Trust: Sendable, Equatable {
+    /// Path of this host's certificate.
+    public var certificate = "/etc/holdfast/holdfast.crt"
+    /// Path of its private key.
+    public var key = "/etc/holdfast/holdfast.key"
+    /// The peer's certificates: one, and a second one while its key changes.
+    public var peers: [Fingerprint]
+
+    public init(peers: [Fingerprint]) { self.peers = peers }
   }
 
   /// One way on which the two hosts hear each other.

@@ -1,15 +1,18 @@
 internal import Glibc
 internal import LinuxNetwork
 internal import SystemPackage
+internal import TLSTransport
 internal import TOMLKit
 
 extension Configuration {
   /// Far beyond any configuration; a device or a growing log named by mistake is not read for ever.
   private static let longest = 1 << 20
 
-  /// Reads and checks the file.
+  /// Reads and checks the file, and the keys that it names.
   public static func load(path: String) throws(ConfigurationError) -> Configuration {
-    try parse(try contents(path), file: path)
+    let configuration = try parse(try contents(path), file: path)
+    try configuration.checkKeys(file: path)
+    return configuration
   }
 
   /// Checks `text`; errors name `file`.
@@ -27,6 +30,26 @@ extension Configuration {
     let configuration = try Configuration(TableReader(root, file: file, known: ["node", "pair", "service"]))
     // The values that a table hands out point into it.
     return withExtendedLifetime(root) { configuration }
+  }
+
+  /// That every pair can show its certificate.
+  private func checkKeys(file: String) throws(ConfigurationError) {
+    for (index, pair) in pairs.enumerated() {
+      guard case .tls(let trust) = pair.replication.security else { continue }
+      func mistake(_ key: String, _ text: String) -> ConfigurationError {
+        ConfigurationError(file: file, key: "pair[\(index)].replication.\(key)", problem: .conflict(text))
+      }
+      let identity: TLSIdentity
+      do { identity = try trust.identity() } catch {
+        switch error {
+        case .certificate(let problem): throw mistake("certificate", "\(trust.certificate) \(problem)")
+        case .key(let problem): throw mistake("key", "\(trust.key) \(problem)")
+        }
+      }
+      if trust.peers.contains(identity.fingerprint) {
+        throw mistake("peer_fingerprint", "is that of this host's own certificate; that of the other host's is needed")
+      }
+    }
   }
 
   private static func contents(_ path: String) throws(ConfigurationError) -> String {

@@ -1,4 +1,6 @@
+internal import Glibc
 internal import LinuxNetwork
+internal import TLSTransport
 
 extension Configuration.Pair {
   init(_ table: TableReader) throws(ConfigurationError) {
@@ -16,7 +18,10 @@ extension Configuration.Pair {
     guard let prefer = try table.choice("prefer", Prefer.self) else {
       throw table.error("prefer", .missing(expected: TableReader.list(Prefer.self)))
     }
-    guard let replication = try table.table("replication", known: ["local", "peer", "security"]) else {
+    guard
+      let replication = try table.table(
+        "replication", known: ["local", "peer", "security", "certificate", "key", "peer_fingerprint"])
+    else {
       throw table.error("replication", .missing(expected: "the table [pair.replication]"))
     }
     guard let heartbeat = try table.table("heartbeat", known: ["paths", "interval", "dead_after"]) else {
@@ -42,20 +47,56 @@ extension Configuration.Pair {
 extension Configuration.Pair.Replication {
   fileprivate init(_ table: TableReader) throws(ConfigurationError) {
     let (local, peer) = try table.endpoints()
-    let wanted = try table.string("security", expected: "\"none\"")
-    // TLS is what an operator who says nothing expects, so silence must not mean plaintext.
-    guard let wanted, wanted != "tls" else {
+    let words = "\"tls\" or \"none\""
+    // TLS is what an operator who says nothing expects, so silence does not mean plaintext.
+    switch try table.string("security", expected: words) {
+    case "tls", nil: self.init(local: local, peer: peer, security: .tls(try Configuration.Pair.Trust(table)))
+    case "none": self.init(local: local, peer: peer, security: .none)
+    case let other?: throw table.error("security", .badValue(expected: words, found: "\"\(other)\""))
+    }
+  }
+}
+
+extension Configuration.Pair.Trust {
+  fileprivate init(_ table: TableReader) throws(ConfigurationError) {
+    let form = "the fingerprint that holdfastctl keygen printed on the other host"
+    var peers: [Fingerprint] = []
+    for (text, key) in try table.stringOrStrings("peer_fingerprint", expected: form) {
+      guard let fingerprint = Fingerprint(text) else {
+        throw table.error(
+          key, .badValue(expected: "\(form): 64 hexadecimal digits, as in \"sha256:9f86…\"", found: "\"\(text)\""))
+      }
+      peers.append(fingerprint)
+    }
+    guard !peers.isEmpty else {
       throw table.error(
-        "security",
-        .unsupported(
-          "\(wanted == nil ? "is missing, which means \"tls\"" : "\"tls\" is not available"): this version replicates "
-            + "in plaintext only. For a link that carries nothing but the replication of the two hosts write "
-            + "security = \"none\""))
+        "peer_fingerprint",
+        .missing(
+          expected:
+            "\(form). (For a link that carries nothing but the replication of the two hosts security = \"none\" "
+            + "does without; then whoever reaches the link can read and change every connection)"))
     }
-    guard let security = Configuration.Pair.Security(rawValue: wanted) else {
-      throw table.error("security", .badValue(expected: "\"none\"", found: "\"\(wanted)\""))
+    guard peers.count <= 4 else {
+      throw table.error("peer_fingerprint", .badValue(expected: "at most 4 fingerprints", found: "\(peers.count)"))
     }
-    self.init(local: local, peer: peer, security: security)
+    self.init(peers: peers)
+    if let path = try Self.path("certificate", in: table) { certificate = path }
+    if let path = try Self.path("key", in: table) { key = path }
+  }
+
+  /// An absolute path, or the name of a credential that the service manager passes (LoadCredential= in systemd.exec(5)).
+  private static func path(_ key: String, in table: TableReader) throws(ConfigurationError) -> String? {
+    let form = "an absolute path, or the name of a credential that the service manager passes"
+    guard let text = try table.string(key, expected: form) else { return nil }
+    if text.hasPrefix("/") { return text }
+    guard !text.isEmpty, !text.contains("/") else {
+      throw table.error(key, .badValue(expected: form, found: "\"\(text)\""))
+    }
+    guard let folder = getenv("CREDENTIALS_DIRECTORY") else {
+      throw table.error(
+        key, .badValue(expected: form, found: "\"\(text)\", and no credentials ($CREDENTIALS_DIRECTORY is not set)"))
+    }
+    return "\(String(cString: folder))/\(text)"
   }
 }
 

@@ -38,6 +38,13 @@ struct TableReader {
     return strings
   }
 
+  /// One string, or an array of them; empty when it is not there.
+  func stringOrStrings(_ key: String, expected: String) throws(ConfigurationError) -> [(text: String, key: String)] {
+    guard let value = table[key] else { return [] }
+    guard value.type == .array else { return [(try string(value, at: key, expected: expected), key)] }
+    return try strings(key, expected: expected)
+  }
+
   func integer(_ key: String, _ range: ClosedRange<Int>, expected: String) throws(ConfigurationError) -> Int? {
     guard let value = table[key] else { return nil }
     guard value.type == .int, let number = value.int else { throw wrongType(value, at: key, expected: expected) }

@@ -31,6 +31,8 @@ public enum EventID: String, CaseIterable, Sendable {
   case fenced = "0d014eeaf7394c37b034feb02dc35e4e"
   /// Whether and how far a standby follows has changed.
   case replicationChanged = "9f2d65e6992b45968f0844668a01d6c4"
+  /// A pair's hosts talk in plaintext, as its configuration says.
+  case channelInPlaintext = "51f0545a940946e7954382f768e87b5c"
   /// The daemon ends in order.
   case stopping = "4d2ddf1244164d8fba906371168691f3"
 

@@ -29,6 +29,7 @@ final class Pair {
   var takeover: Takeover?
 
   private let node: String
+  let security: ChannelSecurity
   /// How long restored connections wait for an application, ns.
   let adoptTimeout: UInt64
   private let instance: UInt64
@@ -36,6 +37,7 @@ final class Pair {
   var ticker: Timer?
   private var lastTick = MonotonicClock.now
   var unclaim: Timer?
+  var rejections = LogThrottle()
   var peerName: String?
   /// Tells those who monitor what has happened to the pair.
   var onEvent: ((EventKind, String) -> Void)?
@@ -71,7 +73,10 @@ final class Pair {
       table: table, feed: feed, path: path, mark: mark, desk: desk, loop: loop, logger: logger)
     holder = try AddressHolder(
       configuration.addresses, manager: manager, announcer: announcer, loop: loop, logger: logger)
-    heartbeats = try HeartbeatPaths(configuration.heartbeat.paths, loop: loop)
+    security = try ChannelSecurity(configuration.replication)
+    heartbeats = try HeartbeatPaths(
+      configuration.heartbeat.paths, pair: configuration.name, instance: instance,
+      seal: security.heartbeatSeal(pair: configuration.name), loop: loop)
     sender = try RawSender()
     try connect()
   }
@@ -81,13 +86,17 @@ final class Pair {
     packets = try loop.addIO(
       path.descriptor, .readable, priority: LoopPriority.packets, description: "packets of \(name)"
     ) { [weak self] _ in self?.path.process() }
+    heartbeats.compose = { [unowned self] in machine.heartbeat(sequence: $0) }
     heartbeats.onHeartbeat = { [weak self] path, heartbeat in
-      guard let self, heartbeat.pair == name else { return }
+      guard let self else { return }
       peerName = heartbeat.node
       handle(.heartbeat(path: path, heartbeat))
     }
+    heartbeats.onRumour = { [weak self] heartbeat in self?.handle(.rumour(heartbeat)) }
+    heartbeats.onRejected = { [weak self] path, reason in self?.rejected(path, reason) }
     let server = try ReplicationServer(
-      listeningOn: configuration.replication.local, loop: loop, feed: feed, table: table,
+      listeningOn: configuration.replication.local, for: configuration.replication.peer.address, security: security,
+      loop: loop, feed: feed, table: table,
       identity: ReplicationServer.Identity(
         hello: { [unowned self] in hello }, isSource: { [unowned self] in machine.role == .active }), logger: logger)
     server.onAttach = { [weak self] hello in self?.attached(hello) }
@@ -98,7 +107,8 @@ final class Pair {
     server.onDetach = { [weak self] reason, stalled in self?.detached(reason, stalled: stalled) }
     self.server = server
     let client = try ReplicationClient(
-      local: configuration.replication.local.address, peer: configuration.replication.peer, loop: loop,
+      local: configuration.replication.local.address, peer: configuration.replication.peer, security: security,
+      loop: loop,
       hello: { [unowned self] in hello }, logger: logger)
     client.onFollowing = { [weak self] source in self?.handle(.following(epoch: source.epoch)) }
     client.onSynced = { [weak self] in self?.handle(.syncCompleted) }
@@ -124,7 +134,10 @@ final class Pair {
       supportsMicroseconds: KernelFeatures.microsecondTimestamps)
   }
 
-  func start() { tick() }
+  func start() {
+    reportTrust()
+    tick()
+  }
 
   // MARK: Events
 
@@ -152,7 +165,7 @@ final class Pair {
     server.detach("it has not acknowledged anything for \(server.stalled / 1_000_000) ms")
   }
 
-  func sendHeartbeat() { heartbeats.send { machine.heartbeat(sequence: $0) } }
+  func sendHeartbeat() { heartbeats.send() }
 
   private func attached(_ hello: Hello) {
     peerName = hello.node

@@ -12,7 +12,11 @@ extension Pair {
       peer: peerName,
       addresses: configuration.addresses.map { "\($0)" }, connections: table.count,
       protected: table.all.reduce(0) { $0 + (isProtected($1) ? 1 : 0) },
-      ledgers: client?.replica.ledgers.count ?? 0,
+      ledgers: client?.replica.ledgers.count ?? 0, security: configuration.replication.security == .none ? .none : .tls,
+      refusedConnections: server?.refused ?? 0,
+      rejectedHeartbeats: RejectedHeartbeats(
+        malformed: heartbeats.rejected.malformed, forged: heartbeats.rejected.forged,
+        replayed: heartbeats.rejected.replayed, reflected: heartbeats.rejected.reflected),
       heartbeatPaths: configuration.heartbeat.paths.enumerated().map { index, path in
         let heard = machine.lastHeard(path: index)
         return HeartbeatPath(

@@ -8,6 +8,8 @@ final class ChannelSession {
   private var events: IOSource?
   private let loop: EventLoop
   private var wantsWrite = false
+  /// The stream has bytes that the transport did not take.
+  private var isHeldUp = false
   private(set) var isClosed = false
   private var pieces: [UnsafeRawBufferPointer] = []
 
@@ -34,15 +36,28 @@ final class ChannelSession {
 
   private func handle(_ ready: IOEvents) {
     if ready.contains(.writable) {
-      onWritable?()
+      becameWritable()
       if isClosed { return }
     }
     if !ready.isDisjoint(with: [.readable, .hangup, .error]) { readBurst() }
   }
 
-  private func readBurst() {
+  private func becameWritable() {
     do {
-      for _ in 0..<Self.readsPerTurn {
+      try transport.flush()
+    } catch {
+      return close("\(error)")
+    }
+    wait()
+    onWritable?()
+  }
+
+  private func readBurst() {
+    let wasEstablished = transport.isEstablished
+    do {
+      var turns = 0
+      while turns < Self.readsPerTurn || transport.hasBufferedInput {
+        turns += 1
         let space = incoming.space()
         guard let count = try transport.read(into: space) else { break }
         guard count > 0 else { return close("the other side closed the channel") }
@@ -60,6 +75,10 @@ final class ChannelSession {
       return close("\(error)")
     }
     onBurst?()
+    if isClosed { return }
+    // What was to be written may have waited for the other side's part of a handshake.
+    if transport.isEstablished != wasEstablished { onWritable?() }
+    wait()
   }
   private static let readsPerTurn = 4
 
@@ -75,7 +94,14 @@ final class ChannelSession {
     } catch {
       return close("\(error)")
     }
-    let wanted = stream.unsentCount > 0
+    isHeldUp = stream.unsentCount > 0
+    wait()
+  }
+
+  /// Watches for the moment at which what waits can go on.
+  private func wait() {
+    guard !isClosed else { return }
+    let wanted = transport.hasUnsentBytes || (isHeldUp && transport.isEstablished)
     if wanted != wantsWrite {
       wantsWrite = wanted
       events?.setEvents(wanted ? [.readable, .writable] : .readable)

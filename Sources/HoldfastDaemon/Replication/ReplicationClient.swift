@@ -7,6 +7,7 @@ internal import TCPModel
 final class ReplicationClient {
   private let local: IPAddress
   private let peer: Endpoint
+  private let security: ChannelSecurity
   private let loop: EventLoop
   private let logger: Logger
   private let hello: () -> Hello
@@ -31,11 +32,13 @@ final class ReplicationClient {
   private static let retryInterval: UInt64 = 100_000_000
   private static let connectTimeout: UInt64 = 1_000_000_000
 
-  init(local: IPAddress, peer: Endpoint, loop: EventLoop, hello: @escaping () -> Hello, logger: Logger)
-    throws(SystemCallError)
-  {
+  init(
+    local: IPAddress, peer: Endpoint, security: ChannelSecurity, loop: EventLoop, hello: @escaping () -> Hello,
+    logger: Logger
+  ) throws(SystemCallError) {
     self.local = local
     self.peer = peer
+    self.security = security
     self.loop = loop
     self.hello = hello
     self.logger = logger
@@ -78,7 +81,11 @@ final class ReplicationClient {
   func forgetLedgers() { replica.reset() }
 
   private func attempt() {
-    guard isFollowing, session == nil else { return }
+    guard isFollowing else { return }
+    if let session {
+      if source == nil { session.close("no hello within \(Self.connectTimeout / 1_000_000_000) s") }
+      return
+    }
     connecting?.events.cancel()
     connecting = nil
     retry?.set(at: MonotonicClock.now + Self.connectTimeout)
@@ -107,7 +114,7 @@ final class ReplicationClient {
     connecting = nil
     do {
       try socket.finishConnect()
-      let session = try ChannelSession(socket, loop: loop)
+      let session = try ChannelSession(security.connected(socket), loop: loop)
       self.session = session
       source = nil
       acknowledged = 0

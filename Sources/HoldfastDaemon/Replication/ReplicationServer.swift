@@ -19,6 +19,9 @@ final class ReplicationServer {
   private let feed: ReplicationFeed
   private let table: ConnectionTable
   private let identity: Identity
+  private let security: ChannelSecurity
+  /// The one host that may connect.
+  private let peer: IPAddress
   private let logger: Logger
   private var accepting: IOSource?
   private var timer: Timer?
@@ -44,15 +47,22 @@ final class ReplicationServer {
   private(set) var stalled: UInt64 = 0
   private var lastAcknowledged: UInt64 = 0
 
-  /// Bounds what strangers can cost.
+  /// Connections that were refused.
+  private(set) var refused = 0
+  private var refusals = LogThrottle()
+
+  /// Bounds what strangers can cost. The peer needs one.
   private static let strangerLimit = 16
   private static let helloTimeout: UInt64 = 2_000_000_000
 
   init(
-    listeningOn local: Endpoint, loop: EventLoop, feed: ReplicationFeed, table: ConnectionTable, identity: Identity,
+    listeningOn local: Endpoint, for peer: IPAddress, security: ChannelSecurity, loop: EventLoop, feed: ReplicationFeed,
+    table: ConnectionTable, identity: Identity,
     logger: Logger
   ) throws(SystemCallError) {
     listener = try StreamListener(on: local)
+    self.peer = peer
+    self.security = security
     self.loop = loop
     self.feed = feed
     self.table = table
@@ -96,16 +106,22 @@ final class ReplicationServer {
   private func acceptAll() {
     do {
       while let socket = try listener.accept() {
-        guard strangers.count < Self.strangerLimit else { continue }
-        let session = try ChannelSession(socket, loop: loop)
+        guard socket.peer.address == peer else {
+          refuse(socket.peer, "it is not the peer's address \(peer)")
+          continue
+        }
+        // Whoever has waited longest has had time enough; a peer that is what it says needs a few milliseconds.
+        if strangers.count >= Self.strangerLimit {
+          strangers.values.min { $0.deadline < $1.deadline }?.session.close("others came, and it had not said hello")
+        }
+        let session = try ChannelSession(security.accepted(socket), loop: loop)
         let key = ObjectIdentifier(session)
         session.onFrame = { [weak self, unowned session] frame throws(ProtocolError) in
           try self?.greet(session, frame)
         }
         session.onClose = { [weak self] reason in
           self?.strangers[key] = nil
-          self?.logger.warning(
-            "replication connection refused", metadata: ["peer": "\(socket.peer)", "reason": "\(reason)"])
+          self?.refuse(socket.peer, reason)
         }
         strangers[key] = (session, MonotonicClock.now + Self.helloTimeout)
         timer?.set(at: strangers.values.map(\.deadline).min() ?? 0)
@@ -113,6 +129,14 @@ final class ReplicationServer {
     } catch {
       logger.warning("cannot accept a replication connection", metadata: ["error": "\(error)"])
     }
+  }
+
+  private func refuse(_ stranger: Endpoint, _ reason: String) {
+    refused += 1
+    guard let times = refusals.admit(now: MonotonicClock.now) else { return }
+    logger.warning(
+      "replication connection refused",
+      metadata: ["peer": "\(stranger)", "reason": "\(reason)", "times": "\(times)"])
   }
 
   private func dropSilent() {

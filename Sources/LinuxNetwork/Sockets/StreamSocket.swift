@@ -3,16 +3,31 @@ internal import Glibc
 internal import SystemPackage
 public import TCPModel
 
-/// What carries the bytes of a replication channel: a socket as it is, or one with TLS around it.
+/// What carries the bytes of a replication channel: a socket as it is, or one with TLS around it. Errors are those of the socket
+/// and of whatever is around it; after one nothing is read or written any more.
 public protocol ByteTransport: AnyObject {
   /// To wait on.
   var descriptor: Int32 { get }
   /// Reads into `space`.
   /// - Returns: bytes read, 0 at the end of the stream, nil when nothing is there yet.
-  func read(into space: UnsafeMutableRawBufferPointer) throws(SystemCallError) -> Int?
+  func read(into space: UnsafeMutableRawBufferPointer) throws -> Int?
   /// Writes the pieces one after the other.
   /// - Returns: bytes taken, nil when none can be taken now.
-  func write(_ pieces: [UnsafeRawBufferPointer]) throws(SystemCallError) -> Int?
+  func write(_ pieces: [UnsafeRawBufferPointer]) throws -> Int?
+  /// Bytes can be written: nothing has to be read for that first.
+  var isEstablished: Bool { get }
+  /// Bytes were taken that the socket has not: `flush` when it is writable.
+  var hasUnsentBytes: Bool { get }
+  func flush() throws
+  /// Bytes are left to read of which the descriptor says nothing any more.
+  var hasBufferedInput: Bool { get }
+}
+
+extension ByteTransport {
+  public var isEstablished: Bool { true }
+  public var hasUnsentBytes: Bool { false }
+  public func flush() throws {}
+  public var hasBufferedInput: Bool { false }
 }
 
 /// A non-blocking TCP socket of the daemon's own: the plaintext transport.

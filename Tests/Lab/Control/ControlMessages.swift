@@ -13,6 +13,10 @@ public struct DaemonStatus: Decodable, Sendable {
     public var replication: String
     public var epoch: Int
     public var connections: Int
+    public var security: String
+    public var refusedConnections: Int
+    /// Forged, replayed, reflected, malformed.
+    public var rejectedHeartbeats: [String: Int]
   }
 
   public var node: String

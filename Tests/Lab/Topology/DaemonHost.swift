@@ -10,10 +10,18 @@ public final class DaemonHost: Sendable {
     public var exposeAfter = "500ms"
     public var heartbeatInterval = "50ms"
     public var deadAfter = "200ms"
+    public var security = Security.plaintext
     /// Lines for the end of the file.
     public var more = ""
 
     public init() {}
+  }
+
+  /// What protects the channel between the hosts.
+  public enum Security: Sendable {
+    case plaintext
+    /// Each host pins the other's certificate, as `holdfastctl keygen` made it, and these.
+    case tls(alsoPinned: [String] = [])
   }
 
   public let name: HostName
@@ -30,11 +38,16 @@ public final class DaemonHost: Sendable {
     self.name = name
     namespace = topology[name]
     folder = try Scratch.subfolder(name.rawValue)
-    try Files.write(DaemonHost.configuration(name, control: controlPath, options), to: configurationPath)
+    try Files.write(try DaemonHost.configuration(name, control: controlPath, options), to: configurationPath)
   }
 
-  private static func configuration(_ name: HostName, control: String, _ options: Options) -> String {
+  private static func configuration(_ name: HostName, control: String, _ options: Options) throws -> String {
     let (own, other) = (name.digit, name.other.digit)
+    let security =
+      switch options.security {
+      case .plaintext: "security = \"none\""
+      case .tls(let alsoPinned): try HostKeys.of(name).lines(for: HostKeys.of(name.other), alsoPinned)
+      }
     return """
       [node]
       name = "\(name)"
@@ -48,7 +61,7 @@ public final class DaemonHost: Sendable {
       [pair.replication]
       local = "10.78.0.\(own):7411"
       peer = "10.78.0.\(other):7411"
-      security = "none"
+      \(security)
 
       [pair.heartbeat]
       paths = [
