@@ -103,32 +103,32 @@ struct TrustTests {
     let mallory = try Identity(validFrom: -60, for: 3600).identity
     var refused = 0
     func attempt(
-      _ name: String, says reason: String, from address: String = "10.78.0.2", bytes: [UInt8] = Array("hello".utf8),
+      _ name: String, bytes: [UInt8] = Array("hello".utf8), alert: Int = 0,
       around: (StreamSocket) throws -> any ByteTransport
     ) throws {
-      let stranger = try Stranger(in: pair.topology.beta, from: address, around: around)
+      let stranger = try Stranger(in: pair.topology.beta, around: around)
       try stranger.talk(bytes)
       #expect(stranger.end != nil, "\(name)")
       refused += 1
       try wait(for: "\(name) to be refused\(pair.explanation)", until: .seconds(20)) {
         try pair.alpha.status().pairs.first?.refusedConnections ?? 0 >= refused
       }
-      // Alerts are part of the protocol; of the stream there is not a byte.
-      if stranger.learnt.count > 7 { Issue.record("\(name) learnt \(stranger.learnt)") }
-      if refused == 1 { #expect(pair.alpha.log.contains(reason), "\(pair.alpha.log)") }
+      // An alert in plaintext, to who does not speak TLS; of the stream there is not a byte.
+      if stranger.learnt.count > alert { Issue.record("\(name) learnt \(stranger.learnt)") }
     }
-    try attempt("an unpinned certificate", says: "which is not the peer_fingerprint") {
+    try attempt("an unpinned certificate") {
       try TLSTransport($0, .client, TLSContext(identity: mallory, peers: pins))
     }
-    try attempt("an expired certificate", says: "has expired") {
+    try attempt("an expired certificate") {
       try TLSTransport($0, .client, TLSContext(identity: Self.expired.get().identity, peers: pins))
     }
-    try attempt("a plaintext talker", says: "TLS", bytes: Array("GET / HTTP/1.0\r\n\r\n".utf8)) { $0 }
-    try attempt("a plaintext peer", says: "TLS", bytes: [0, 0, 0, 40, 1, 0, 0, 0] + [UInt8](repeating: 0, count: 64)) {
+    try attempt("a plaintext talker", bytes: Array("GET / HTTP/1.0\r\n\r\n".utf8), alert: 7) { $0 }
+    try attempt("a plaintext peer", bytes: [0, 0, 0, 40, 1, 0, 0, 0] + [UInt8](repeating: 0, count: 64), alert: 7) {
       $0
     }
     // It says nothing, and the time for a hello runs out.
-    try attempt("a silent connection", says: "no hello", bytes: []) { $0 }
+    try attempt("a silent connection", bytes: []) { $0 }
+    #expect(pair.alpha.log.contains("which is not the peer_fingerprint"), "\(pair.alpha.log)")
     try expectNothingChanged(pair, since: before)
   }
 
@@ -235,7 +235,7 @@ struct TrustTests {
           try:
             frame = recorded[name][turn % 40]
             victim = ports[other[name]]
-            victim.send(frame)
+            victim.send(changed(frame, 0, 0))               # as it was (its checksum was left to the card)
             victim.send(changed(frame, 19, 0x40))       # the epoch
             victim.send(changed(frame, 8, 0x01))        # the role
             victim.send(changed(frame, len(frame) - 43, 0x80))  # the tag
@@ -249,11 +249,14 @@ struct TrustTests {
     let pair = try ProtectedPair(options: try Self.options)
     let before = try #require(try pair.alpha.status().pairs.first)
     let attacker = try attack(pair)
-    try wait(for: "every kind to be counted on both hosts\(pair.explanation)", until: .seconds(20)) {
-      try HostName.allCases.allSatisfy { host in
-        let rejected = try #require(try pair[host].status().pairs.first).rejectedHeartbeats
-        return ["forged", "replayed", "reflected"].allSatisfy { rejected[$0] ?? 0 > 100 }
-      }
+    for host in HostName.allCases {
+      var counted: [String: Int] = [:]
+      do {
+        try wait(for: "every kind of attack to be counted", until: .seconds(20)) {
+          counted = try #require(try pair[host].status().pairs.first).rejectedHeartbeats
+          return ["forged", "replayed", "reflected"].allSatisfy { counted[$0] ?? 0 > 100 }
+        }
+      } catch { throw LabError("\(error) on \(host): \(counted)\(pair.explanation)") }
     }
     try expectNothingChanged(pair, since: before)
     // However many there were, the journal has an entry or two.
@@ -286,7 +289,7 @@ struct TrustTests {
     try alpha.waitUntil(role: "active")
     try beta.start()
     try wait(for: "alpha to say why: \(alpha.log)", until: .seconds(20)) {
-      alpha.log.contains("security = \\\"none\\\"") || alpha.log.contains("security = \"none\"")
+      alpha.log.contains("it is not authenticated")
     }
     try wait(for: "alpha to refuse beta", until: .seconds(20)) {
       try alpha.status().pairs.first?.rejectedHeartbeats["forged"] ?? 0 > 0
