@@ -41,7 +41,7 @@ public enum DaemonStart {
   /// Packet rules stay, so that what is left of the connections stays mute.
   public static func withdraw(path: String, level: Logger.Level) -> Int32 {
     let logger = Logger.daemon(level: level)
-    guard let configuration = load(path, logger) else { return 1 }
+    guard let configuration = load(path, logger, checkingKeys: false) else { return 1 }
     do {
       let manager = try AddressManager()
       for pair in configuration.pairs {
@@ -59,9 +59,9 @@ public enum DaemonStart {
     }
   }
 
-  private static func load(_ path: String, _ logger: Logger) -> Configuration? {
+  private static func load(_ path: String, _ logger: Logger, checkingKeys: Bool = true) -> Configuration? {
     do {
-      return try Configuration.load(path: path)
+      return try Configuration.load(path: path, checkingKeys: checkingKeys)
     } catch {
       logger.event(
         .configurationInvalid, level: .error, "the configuration cannot be used",

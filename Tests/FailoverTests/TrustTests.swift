@@ -280,6 +280,70 @@ struct TrustTests {
     #expect(attacker.isRunning)
   }
 
+  /// The replication link is dead from the beginning: heartbeats over the clients' network are all that there is, and no
+  /// session has ever stood in which keys could have been agreed on.
+  @Test func withoutASessionTheHostsStillKnowEachOther() throws {
+    let topology = try Topology()
+    func link(_ change: String) throws {
+      for host in HostName.allCases {
+        try Tool.run(
+          "tc", ["-n", topology[host].name, "qdisc", change, "dev", "rep0", "root", "netem", "loss", "100%"])
+      }
+    }
+    try link("add")
+    let alpha = try DaemonHost(.alpha, in: topology, options: try Self.options)
+    let beta = try DaemonHost(.beta, in: topology, options: try Self.options)
+    try alpha.start()
+    try alpha.waitUntil(role: "active")
+    try beta.start()
+    try beta.waitUntil(role: "standby")
+    // Both again, one after the other, without what they knew of each other.
+    beta.process?.kill()
+    try beta.start()
+    try beta.waitUntil(role: "standby")
+    #expect(try alpha.status().pairs.first?.role == "active")
+    alpha.process?.kill()
+    try beta.waitUntil(role: "active")
+    try alpha.start()
+    try alpha.waitUntil(role: "standby")
+    try link("del")
+    try beta.waitUntil(role: "active", replication: "synced")
+    for host in [alpha, beta] {
+      let rejected = try #require(try host.status().pairs.first).rejectedHeartbeats
+      #expect(rejected["forged"] == 0 && rejected["reflected"] == 0 && rejected["malformed"] == 0, "\(rejected)")
+    }
+  }
+
+  /// As docs/security.md tells it, under a connection that goes on.
+  @Test func aKeyIsChangedWithoutAnInterruption() throws {
+    var options = DaemonHost.Options()
+    options.security = .tls()
+    let pair = try ProtectedPair(options: options)
+    try pair.startServer(on: .alpha)
+    let client = try pair.connect(.pingpong)
+    let old = try HostKeys.of(.alpha), new = try HostKeys("alpha-new")
+    try pair.beta.edit(
+      replacing: "\"\(old.fingerprint)\"", with: "[\"\(old.fingerprint)\", \"\(new.fingerprint)\"]")
+    try pair.beta.restart()
+    try pair.alpha.waitUntil(role: "active", replication: "synced")
+    try pair.startServer(on: .beta)
+    try wait(for: "the connection to be protected again", until: .seconds(20)) {
+      try pair.alpha.connections().first?.protected == true
+    }
+    try pair.alpha.edit(replacing: old.key, with: new.key)
+    try pair.alpha.edit(replacing: old.certificate, with: new.certificate)
+    try pair.alpha.restart()
+    try pair.beta.waitUntil(role: "active", replication: "synced")
+    try pair.beta.edit(
+      replacing: "[\"\(old.fingerprint)\", \"\(new.fingerprint)\"]", with: "\"\(new.fingerprint)\"")
+    client.finish(at: client.progress.least + 64 * 50)
+    let report = try client.report(until: .seconds(60))
+    #expect(report.failures.isEmpty, "\(report.failures)\(pair.explanation)")
+    // Had it been stolen, the old key would be worth nothing from beta's next start on.
+    try pair.beta.restart()
+    try pair.alpha.waitUntil(role: "active", replication: "synced")
+  }
+
   /// With different ideas of security no byte is replicated, and both say why.
   @Test func aPlaintextHostIsNoPeerOfOneWithTLS() throws {
     let topology = try Topology()

@@ -61,6 +61,14 @@ import Testing
     #expect(try host.load() == "toml: pair[0].replication.certificate: crt cannot be read: No such file or directory")
   }
 
+  /// The addresses must come off a host whose daemon has crashed, whatever state its keys are in.
+  @Test func withoutItsKeysAConfigurationCanStillBeRead() throws {
+    let host = try Host()
+    unlink("\(host.folder)/key")
+    _ = try host.load()
+    #expect(try Configuration.load(path: "\(host.folder)/toml", checkingKeys: false).pairs.count == 1)
+  }
+
   @Test func aKeyThatOthersMayReadIsRefused() throws {
     let host = try Host()
     chmod("\(host.folder)/key", 0o644)

@@ -9,9 +9,10 @@ extension Configuration {
   private static let longest = 1 << 20
 
   /// Reads and checks the file, and the keys that it names.
-  public static func load(path: String) throws(ConfigurationError) -> Configuration {
+  /// - Parameter checkingKeys: false for what has to be done even when they cannot be used.
+  public static func load(path: String, checkingKeys: Bool = true) throws(ConfigurationError) -> Configuration {
     let configuration = try parse(try contents(path), file: path)
-    try configuration.checkKeys(file: path)
+    if checkingKeys { try configuration.checkKeys(file: path) }
     return configuration
   }
 
