@@ -30,24 +30,44 @@ public enum PacketRules {
   private static let ingressChain = "HOLDFAST-IN"
   private static let egressChain = "HOLDFAST-OUT"
 
+  /// Which of iptables' programs: the host's own choice, or one of the two ways into the kernel.
+  package struct Backend: Sendable {
+    /// What stands in their names after `iptables`.
+    package let infix: String
+    package init(infix: String) { self.infix = infix }
+    package static let standard = Backend(infix: "")
+    package static let nft = Backend(infix: "-nft")
+    package static let legacy = Backend(infix: "-legacy")
+  }
+
   private enum Family: CaseIterable {
     case v4
     case v6
-    var restore: String { self == .v4 ? "iptables-restore" : "ip6tables-restore" }
-    var tool: String { self == .v4 ? "iptables" : "ip6tables" }
+    func tool(_ backend: Backend) -> String { (self == .v4 ? "iptables" : "ip6tables") + backend.infix }
     func owns(_ address: IPAddress) -> Bool { address.isIPv6 == (self == .v6) }
   }
 
   /// Puts exactly these rules in force, whatever an earlier daemon left.
   /// - Throws: `CommandError` with what iptables said.
-  public static func apply(_ pairs: [PairRules]) throws {
-    for family in Family.allCases where pairs.contains(where: { $0.addresses.contains(where: family.owns) }) {
-      var text = "*mangle\n:\(ingressChain) - [0:0]\n:\(egressChain) - [0:0]\n"
-      for pair in pairs { text += rules(pair, family) }
-      if !(try isHooked(family, "PREROUTING", ingressChain)) { text += "-I PREROUTING -j \(ingressChain)\n" }
-      if !(try isHooked(family, "POSTROUTING", egressChain)) { text += "-A POSTROUTING -j \(egressChain)\n" }
+  public static func apply(_ pairs: [PairRules]) throws { try apply(pairs, with: .standard) }
+
+  package static func apply(_ pairs: [PairRules], with backend: Backend) throws {
+    for family in Family.allCases {
+      let lines = pairs.map { rules($0, family) }.joined()
+      guard !lines.isEmpty else {
+        // A former configuration may have had addresses of this family.
+        try remove(family, backend)
+        continue
+      }
+      var text = "*mangle\n:\(ingressChain) - [0:0]\n:\(egressChain) - [0:0]\n" + lines
+      if !(try isHooked(family, backend, "PREROUTING", ingressChain)) {
+        text += "-I PREROUTING -j \(ingressChain)\n"
+      }
+      if !(try isHooked(family, backend, "POSTROUTING", egressChain)) {
+        text += "-A POSTROUTING -j \(egressChain)\n"
+      }
       text += "COMMIT\n"
-      try Command.run([family.restore, "--noflush", "--wait"], input: text)
+      try Command.run(["\(family.tool(backend))-restore", "--noflush", "--wait"], input: text)
     }
   }
 
@@ -64,22 +84,28 @@ public enum PacketRules {
     return text + "-A \(egressChain) -p tcp ! -o lo -m mark --mark \(mark) -j NFQUEUE --queue-num \(pair.egressQueue)\n"
   }
 
-  private static func isHooked(_ family: Family, _ chain: String, _ target: String) throws -> Bool {
-    try Command.status([family.tool, "--wait", "-t", "mangle", "-C", chain, "-j", target]) == 0
+  private static func isHooked(
+    _ family: Family, _ backend: Backend, _ chain: String, _ target: String
+  ) throws -> Bool {
+    try Command.status([family.tool(backend), "--wait", "-t", "mangle", "-C", chain, "-j", target]) == 0
   }
 
   /// Takes every trace out of the tables; nothing to do when there is none.
-  public static func remove() throws {
-    for family in Family.allCases {
-      var text = ""
-      for (chain, target) in [("PREROUTING", ingressChain), ("POSTROUTING", egressChain)] {
-        if try isHooked(family, chain, target) { text += "-D \(chain) -j \(target)\n" }
-      }
-      guard !text.isEmpty else { continue }
-      // Naming the chains empties them, so that they can be deleted.
-      text =
-        "*mangle\n:\(ingressChain) - [0:0]\n:\(egressChain) - [0:0]\n\(text)-X \(ingressChain)\n-X \(egressChain)\nCOMMIT\n"
-      try Command.run([family.restore, "--noflush", "--wait"], input: text)
+  public static func remove() throws { try remove(with: .standard) }
+
+  package static func remove(with backend: Backend) throws {
+    for family in Family.allCases { try remove(family, backend) }
+  }
+
+  private static func remove(_ family: Family, _ backend: Backend) throws {
+    var text = ""
+    for (chain, target) in [("PREROUTING", ingressChain), ("POSTROUTING", egressChain)] {
+      if try isHooked(family, backend, chain, target) { text += "-D \(chain) -j \(target)\n" }
     }
+    guard !text.isEmpty else { return }
+    // Naming the chains empties them, so that they can be deleted.
+    text =
+      "*mangle\n:\(ingressChain) - [0:0]\n:\(egressChain) - [0:0]\n\(text)-X \(ingressChain)\n-X \(egressChain)\nCOMMIT\n"
+    try Command.run(["\(family.tool(backend))-restore", "--noflush", "--wait"], input: text)
   }
 }

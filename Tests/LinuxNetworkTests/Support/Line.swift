@@ -73,6 +73,7 @@ final class Line {
     var chunk = [UInt8](repeating: 0, count: 1 << 16)
     while offset < end {
       guard let count = try chunk.withUnsafeMutableBytes({ try socket.read(into: $0) }) else {
+        if seconds == 0 { return }
         var entry = pollfd(fd: socket.number, events: Int16(POLLIN), revents: 0)
         guard poll(&entry, 1, deadline.remainingMilliseconds) > 0 else {
           throw LabError("\(who) waited in vain for byte \(offset) of \(end)")
@@ -92,6 +93,17 @@ final class Line {
     try peerWrites(count)
     try peerReadsAll()
     try hostReadsAll()
+  }
+
+  /// The host writes `count` bytes and the peer reads them; `step` is called again and again meanwhile.
+  func exchangeWhile(bytes count: Int, _ step: () throws -> Void) throws {
+    let end = hostSent + UInt64(count)
+    try wait(for: "\(count) bytes to pass", until: .seconds(60), every: 0) {
+      if hostSent < end { try hostWrites(min(Int(end - hostSent), 1 << 16)) }
+      try step()
+      try peerReadsAll(within: 0)
+      return peerReceived == end
+    }
   }
 
   /// The end of the stream, and nothing before it.

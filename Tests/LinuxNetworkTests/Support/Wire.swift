@@ -59,18 +59,15 @@ final class Wire {
   /// - Parameters:
   ///   - maximumSegment: what the peer says in its MSS option.
   ///   - receiveBuffer: SO_RCVBUF of the peer.
-  ///   - listening: is shown the listener before it listens.
   func connect(
-    _ kind: Kind = .v4, maximumSegment: Int32? = nil, receiveBuffer: Int32? = nil,
-    listening: (TCPSocket) throws -> Void = { _ in }
+    _ kind: Kind = .v4, port: UInt16 = Wire.port, maximumSegment: Int32? = nil, receiveBuffer: Int32? = nil
   ) throws -> Line {
-    let service = Wire.service(kind)
+    let service = Endpoint(address: Wire.address(1, kind), port: port)
     let listener = try host.run {
       let any = IPAddress(v6High: 0, low: 0)
       return try TCPSocket.listen(
         on: kind == .mapped ? Endpoint(address: any, port: service.port) : service, dualStack: kind == .mapped)
     }
-    try listening(listener)
     let client = try peer.run {
       try TCPSocket.connect(to: service, maximumSegment: maximumSegment, receiveBuffer: receiveBuffer)
     }
