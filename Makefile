@@ -4,7 +4,7 @@ CONFIGURATION ?= release
 SWIFT ?= swift
 BUILD = $(SWIFT) build -c $(CONFIGURATION)
 PROGRAMS = holdfastd holdfastctl holdfast-file-server
-LAB = pattern-server holdfast-lab
+LAB = pattern-server reference-gate holdfast-lab
 BIN = .build/$(CONFIGURATION)
 
 PREFIX ?= /usr

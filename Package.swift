@@ -108,6 +108,8 @@ let package = Package(
       dependencies: [
         "Lab", "LinuxNetwork", "TCPModel", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Tests/LabCommand", swiftSettings: strict),
+    // What the benchmark compares with: a gate without anything that makes it useful.
+    .executableTarget(name: "reference-gate", path: "Tests/ReferenceGate"),
     // Modelling plays the kernels of both ends for the tests of the pure targets.
     .target(name: "Modelling", dependencies: ["TCPModel"], path: "Tests/Modelling", swiftSettings: strict),
     .testTarget(name: "TCPModelTests", dependencies: ["TCPModel", "Modelling"], swiftSettings: strict),

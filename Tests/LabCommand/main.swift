@@ -7,7 +7,7 @@ struct HoldfastLab: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "holdfast-lab",
     abstract: "Crashes hosts made of network namespaces and watches what their peers see. Needs root.",
-    subcommands: [DemoCommand.self, SoakCommand.self])
+    subcommands: [DemoCommand.self, SoakCommand.self, BenchCommand.self])
 }
 
 _ = try? ResourceLimits.raiseDescriptors()

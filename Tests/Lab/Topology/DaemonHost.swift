@@ -13,6 +13,8 @@ public final class DaemonHost: Sendable {
     public var security = Security.plaintext
     /// Lines for the end of the file.
     public var more = ""
+    /// The daemon's program; `nil` for the one that was built with this.
+    public var program: String?
 
     public init() {}
   }
@@ -28,6 +30,7 @@ public final class DaemonHost: Sendable {
   public let namespace: Namespace
   /// Holds the configuration, the control socket and the logs.
   public let folder: String
+  private let program: String?
   private let daemon = Mutex<LabProcess?>(nil)
 
   public var configurationPath: String { "\(folder)/holdfastd.toml" }
@@ -37,6 +40,7 @@ public final class DaemonHost: Sendable {
   public init(_ name: HostName, in topology: Topology, options: Options = Options()) throws {
     self.name = name
     namespace = topology[name]
+    program = options.program
     folder = try Scratch.subfolder(name.rawValue)
     try Files.write(try DaemonHost.configuration(name, control: controlPath, options), to: configurationPath)
   }
@@ -83,7 +87,8 @@ public final class DaemonHost: Sendable {
   /// Starts the daemon and waits until its control socket answers.
   public func start() throws {
     let process = try LabProcess.start(
-      Products.path(of: "holdfastd"), ["--config", configurationPath], in: namespace, logs: folder, name: "holdfastd")
+      program ?? Products.path(of: "holdfastd"), ["--config", configurationPath], in: namespace, logs: folder,
+      name: "holdfastd")
     daemon.withLock { $0 = process }
     try Lab.wait(for: "\(name)'s daemon to answer: \(process.standardError)", until: .seconds(20)) {
       guard process.isRunning else {

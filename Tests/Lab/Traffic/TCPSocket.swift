@@ -96,6 +96,14 @@ public final class TCPSocket: Sendable {
   public func setTCP(_ option: Int32, _ value: Int32) throws { try set(Int32(IPPROTO_TCP), option, value) }
   public func getTCP(_ option: Int32) throws -> Int32 { try get(Int32(IPPROTO_TCP), option) }
 
+  /// TCP_CONGESTION: `cubic`, `bbr`.
+  public func setCongestionControl(_ name: String) throws {
+    let bytes = Array(name.utf8)
+    try systemCall("setsockopt(TCP_CONGESTION)", on: name) {
+      setsockopt(number, Int32(IPPROTO_TCP), TCP_CONGESTION, bytes, socklen_t(bytes.count))
+    }
+  }
+
   public var localEndpoint: Endpoint? { (try? SocketAddress.local(of: number)) ?? nil }
   public var peerEndpoint: Endpoint? { (try? SocketAddress.peer(of: number)) ?? nil }
 
