@@ -15,6 +15,7 @@ public final class StreamListener {
     try systemCall("setsockopt(SO_REUSEADDR)", on: "\(local)") {
       setsockopt(socket.number, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
     }
+    try StreamSocket.prepare(socket.number, on: local)
     try InternetSocket.bind(socket.number, to: local)
     try systemCall("listen", on: "\(local)") { listen(socket.number, 64) }
   }
@@ -26,6 +27,6 @@ public final class StreamListener {
     guard let number = try nonblockingCall("accept4", on: "\(local)", { hf_accept(socket.number) }) else { return nil }
     let accepted = Descriptor(owning: number)
     guard let peer = try SocketAddress.peer(of: accepted.number) else { return nil }
-    return try StreamSocket(accepted, peer: peer)
+    return StreamSocket(accepted, peer: peer)
   }
 }

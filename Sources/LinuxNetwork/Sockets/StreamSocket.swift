@@ -37,13 +37,22 @@ public final class StreamSocket: ByteTransport {
   public let peer: Endpoint
 
   /// Takes over a connected, or connecting, non-blocking socket.
-  init(_ socket: consuming Descriptor, peer: Endpoint) throws(SystemCallError) {
+  init(_ socket: consuming Descriptor, peer: Endpoint) {
     self.socket = socket
     self.peer = peer
-    try setOption(Int32(IPPROTO_TCP), TCP_NODELAY, 1, "TCP_NODELAY")
+  }
+
+  /// Makes a socket fit for the channel. Before it connects or listens (an accepted one inherits it): the window that a
+  /// connection begins with, and the largest that it comes to, follow from the buffer that it is made with.
+  static func prepare(_ socket: Int32, on subject: Endpoint) throws(SystemCallError) {
+    try set(socket, Int32(IPPROTO_TCP), TCP_NODELAY, 1, "TCP_NODELAY", subject)
     // A burst of whole windows must fit while the other side folds; autotuning starts too low for that.
-    try setOption(SOL_SOCKET, SO_SNDBUFFORCE, Self.bufferSize, "SO_SNDBUFFORCE")
-    try setOption(SOL_SOCKET, SO_RCVBUFFORCE, Self.bufferSize, "SO_RCVBUFFORCE")
+    try set(socket, SOL_SOCKET, SO_SNDBUFFORCE, bufferSize, "SO_SNDBUFFORCE", subject)
+    try set(socket, SOL_SOCKET, SO_RCVBUFFORCE, bufferSize, "SO_RCVBUFFORCE", subject)
+    // The host's default may be one that paces (bbr): then each held packet waits for a timer on a link that is free. Where
+    // the kernel lacks cubic, the default stays.
+    let control = Array("cubic".utf8)
+    setsockopt(socket, Int32(IPPROTO_TCP), TCP_CONGESTION, control, socklen_t(control.count))
   }
 
   private static let bufferSize: Int32 = 16 << 20
@@ -51,12 +60,13 @@ public final class StreamSocket: ByteTransport {
   /// Starts to connect from `local`'s address (any port) to `peer`; writable, or failed, when done.
   public static func connect(to peer: Endpoint, from local: IPAddress) throws(SystemCallError) -> StreamSocket {
     let socket = try InternetSocket.make(.stream, for: peer.address)
+    try prepare(socket.number, on: peer)
     try InternetSocket.bind(socket.number, to: Endpoint(address: local, port: 0))
     let failure: Errno? = SocketAddress.with(peer) { address, length in
       Glibc.connect(socket.number, address, length) == 0 ? nil : Errno(rawValue: errno)
     }
     if let failure, failure != .nowInProgress { throw SystemCallError("connect", on: "\(peer)", errno: failure) }
-    return try StreamSocket(socket, peer: peer)
+    return StreamSocket(socket, peer: peer)
   }
 
   public var descriptor: Int32 { socket.number }
@@ -89,10 +99,12 @@ public final class StreamSocket: ByteTransport {
     }
   }
 
-  private func setOption(_ level: Int32, _ name: Int32, _ value: Int32, _ label: String) throws(SystemCallError) {
+  private static func set(
+    _ socket: Int32, _ level: Int32, _ name: Int32, _ value: Int32, _ label: String, _ subject: Endpoint
+  ) throws(SystemCallError) {
     var value = value
-    try systemCall("setsockopt(\(label))", on: "\(peer)") {
-      setsockopt(socket.number, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
+    try systemCall("setsockopt(\(label))", on: "\(subject)") {
+      setsockopt(socket, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
     }
   }
 }
