@@ -89,6 +89,18 @@ public struct Flow: Hashable, Sendable {
     self.peer = peer
   }
 
+  /// Everything that the ends of a flow can choose, in as few words as hold it: this is done for each packet.
+  @inlinable public func hash(into hasher: inout Hasher) {
+    if peer.address.isIPv6 {
+      hasher.combine(peer.address.high)
+      hasher.combine(peer.address.low)
+      hasher.combine(local.address.high ^ local.address.low)
+    } else {
+      hasher.combine(peer.address.high << 32 | local.address.high & 0xffff_ffff)
+    }
+    hasher.combine(UInt32(peer.port) << 16 | UInt32(local.port))
+  }
+
   @inlinable public static func == (left: Flow, right: Flow) -> Bool {
     left.local == right.local && left.peer == right.peer
   }

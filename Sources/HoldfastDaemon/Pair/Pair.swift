@@ -27,6 +27,9 @@ final class Pair {
   var server: ReplicationServer?
   var client: ReplicationClient?
   var takeover: Takeover?
+  /// Restored connections that are not offered to applications yet, and the work of doing it.
+  var unoffered: [(connection: LiveConnection, patience: UInt64)] = []
+  var offering: Deferred?
 
   private let node: String
   let security: ChannelSecurity
@@ -123,6 +126,9 @@ final class Pair {
     }
     unclaim = try loop.addTimer(priority: LoopPriority.background, description: "rules of \(name)") { [weak self] in
       self?.narrowRules()
+    }
+    offering = try loop.addDeferred(priority: LoopPriority.control, description: "offers of \(name)") { [weak self] in
+      self?.offerSome()
     }
   }
 

@@ -96,8 +96,24 @@ extension Pair {
     unclaim?.set(at: MonotonicClock.now + Self.narrowAfter)
   }
 
+  /// Restoring the next connections, and the packets of those that stand, go before what an application is told.
   /// - Parameter patience: how long it waits for an application, ns.
   func restored(_ connection: LiveConnection, patience: UInt64) {
+    unoffered.append((connection, patience))
+    offering?.schedule()
+  }
+
+  /// Offers restored connections to applications, a few in one turn of the loop.
+  func offerSome() {
+    let some = unoffered.prefix(Self.offersPerTurn)
+    unoffered.removeFirst(some.count)
+    // Meanwhile a connection may have ended, or have been taken away.
+    for (connection, patience) in some where table[connection.id] === connection { offer(connection, patience) }
+    if !unoffered.isEmpty { offering?.schedule() }
+  }
+  private static let offersPerTurn = 32
+
+  private func offer(_ connection: LiveConnection, _ patience: UInt64) {
     connection.baselinePosition = feed.source.register(connection.ledger, now: MonotonicClock.now)
     active.watch(connection)
     if connection.ledger.input.unconsumedCount > 0 { sampler.inputArrived(connection) }

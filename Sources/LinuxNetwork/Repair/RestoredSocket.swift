@@ -28,13 +28,16 @@ public struct RestorePlan: Sendable {
 /// `build` makes it whole, in repair mode and silent; `leave` lets it speak. While it is built no packet of the connection may
 /// reach it. The order of calls follows what the kernel checks and overwrites (Linux 6.1 to 7.2); see the comments.
 public final class RestoredSocket {
-  private let socket: Descriptor
+  /// Until it is handed on.
+  private var socket: Descriptor?
+  private let number: Int32
   private let state: ConnectionState
   private let sentBoundary: SequenceNumber
   private let probes: Bool
   private let isV6: Bool
-  private let defaults: SocketOptions
-  private let subject: String
+  private let defaults: SocketOptionsCopy.Defaults
+  /// For errors: making it takes as long as a system call.
+  private var subject: String { "\(state.flow)" }
 
   /// - Throws: `SystemCallError` naming the connection; nothing is left behind, and nothing was sent.
   public static func build(_ plan: RestorePlan) throws(SystemCallError) -> RestoredSocket {
@@ -50,27 +53,26 @@ public final class RestoredSocket {
     sentBoundary = plan.sentBoundary
     probes = plan.probes
     isV6 = plan.state.isMapped || plan.state.flow.local.address.isIPv6
-    subject = "\(plan.state.flow)"
     let family = isV6 ? AF_INET6 : AF_INET
-    socket = Descriptor(
-      owning: try systemCall("socket", on: subject) {
-        Glibc.socket(
-          family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), Int32(IPPROTO_TCP))
-      })
-    defaults = Self.defaults(isV6: isV6, of: socket.number)
+    number = try systemCall("socket", on: "\(plan.state.flow)") {
+      Glibc.socket(
+        family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), Int32(IPPROTO_TCP))
+    }
+    socket = Descriptor(owning: number)
+    defaults = Self.defaults(isV6: isV6, of: number)
   }
 
   /// What a new socket's options are: the same for all of a family, so they are read once.
-  nonisolated(unsafe) private static var knownDefaults: (v4: SocketOptions?, v6: SocketOptions?) = (nil, nil)
-  private static func defaults(isV6: Bool, of socket: Int32) -> SocketOptions {
+  nonisolated(unsafe) private static var knownDefaults:
+    (v4: SocketOptionsCopy.Defaults?, v6: SocketOptionsCopy.Defaults?) = (nil, nil)
+  private static func defaults(isV6: Bool, of socket: Int32) -> SocketOptionsCopy.Defaults {
     if let known = isV6 ? knownDefaults.v6 : knownDefaults.v4 { return known }
-    let read = SocketOptionsCopy.read(socket)
+    let read = SocketOptionsCopy.Defaults(SocketOptionsCopy.read(socket))
     if isV6 { knownDefaults.v6 = read } else { knownDefaults.v4 = read }
     return read
   }
 
   private func connect(_ plan: RestorePlan) throws(SystemCallError) {
-    let number = socket.number
     try set(.repair, Int32(HF_TCP_REPAIR_ON))
     let mark = plan.mark.added(to: UInt32(bitPattern: state.options.values[.mark] ?? 0))
     if mark != 0 { try set(.mark, Int32(bitPattern: mark)) }
@@ -112,17 +114,17 @@ public final class RestoredSocket {
       try set(.receiveBufferForce, Int32(clamping: state.receiveQueue.count * 2))
       forced = true
     }
-    if forced { try? SocketOption.bufferLock.set(socket.number, locked) }
+    if forced { try? SocketOption.bufferLock.set(number, locked) }
   }
 
   /// Sizes that the application had fixed (SO_SNDBUF, SO_RCVBUF); the kernel reports twice what was set.
   private func fixBuffers() {
     let locked = state.options.values[.bufferLock] ?? 0
     if locked & 1 != 0, let size = state.options.values[.sendBuffer] {
-      try? SocketOption.sendBufferForce.set(socket.number, size / 2)
+      try? SocketOption.sendBufferForce.set(number, size / 2)
     }
     if locked & 2 != 0, let size = state.options.values[.receiveBuffer] {
-      try? SocketOption.receiveBufferForce.set(socket.number, size / 2)
+      try? SocketOption.receiveBufferForce.set(number, size / 2)
     }
   }
 
@@ -137,7 +139,6 @@ public final class RestoredSocket {
     options.append(hf_tcp_repair_opt(code: 3, value: UInt32(send) | UInt32(receive) << 16))
     if negotiated.selectiveAcknowledgements { options.append(hf_tcp_repair_opt(code: 4, value: 0)) }
     if negotiated.timestampUnit != .none { options.append(hf_tcp_repair_opt(code: 8, value: 0)) }
-    let number = socket.number
     try systemCall("setsockopt(TCP_REPAIR_OPTIONS)", on: subject) {
       setsockopt(
         number, Int32(IPPROTO_TCP), Int32(HF_TCP_REPAIR_OPTIONS), options,
@@ -171,7 +172,6 @@ public final class RestoredSocket {
       snd_wl1: (rcvNxt - 1).rawValue, snd_wnd: window.sendWindow,
       max_window: max(window.maximumWindow, window.sendWindow),
       rcv_wnd: UInt32(clamping: max(offeredEnd.distance(from: rcvNxt), 0)), rcv_wup: rcvNxt.rawValue)
-    let number = socket.number
     try systemCall("setsockopt(TCP_REPAIR_WINDOW)", on: subject) {
       setsockopt(
         number, Int32(IPPROTO_TCP), Int32(HF_TCP_REPAIR_WINDOW), &repair,
@@ -191,12 +191,13 @@ public final class RestoredSocket {
     if state.finReceived || state.finSent { try closeHalves(sender) }
     try set(.repair, Int32(probes ? HF_TCP_REPAIR_OFF : HF_TCP_REPAIR_OFF_NO_WP))
     try set(.reuseAddress, state.options.values[.reuseAddress] ?? 1)
-    SocketOptionsCopy.apply(state.options, to: socket.number, defaults: defaults)
-    if sentCount > 0 { try? SocketOption.maximumTimeout.set(socket.number, Self.takeoverTimeout) }
+    SocketOptionsCopy.apply(state.options, to: number, defaults: defaults)
+    if sentCount > 0 { try? SocketOption.maximumTimeout.set(number, Self.takeoverTimeout) }
     if sentCount < state.sendQueue.count { try write(state.sendQueue[sentCount...], "send") }
-    if state.finSent, !isFinMarkedSent { try SocketEnd.finish(socket.number) }
+    if state.finSent, !isFinMarkedSent { try SocketEnd.finish(number) }
     fixBuffers()
-    return try socket.duplicate()
+    guard let socket = socket.take() else { throw SystemCallError("socket", on: subject, errno: .badFileDescriptor) }
+    return socket
   }
 
   /// Longest retransmission timeout while data that counts as sent may be lost, ms; otherwise the first is 3 s.
@@ -217,7 +218,7 @@ public final class RestoredSocket {
     if isFinMarkedSent {
       // With the send queue selected it counts as sent and nothing leaves.
       try select(.send)
-      try SocketEnd.finish(socket.number)
+      try SocketEnd.finish(number)
       try select(.none)
     }
     if state.finReceived {
@@ -240,7 +241,7 @@ public final class RestoredSocket {
 
   private func set(_ option: SocketOption, _ value: Int32) throws(SystemCallError) {
     do {
-      try option.set(socket.number, value)
+      try option.set(number, value)
     } catch {
       throw SystemCallError(error.call, on: subject, errno: error.errno)
     }
@@ -252,7 +253,6 @@ public final class RestoredSocket {
   private func write(_ bytes: ArraySlice<UInt8>, _ call: String) throws(SystemCallError) {
     var rest = bytes
     while !rest.isEmpty {
-      let number = socket.number
       let count = try systemCall(call, on: subject) {
         rest.withUnsafeBytes {
           send(number, $0.baseAddress, min($0.count, 1 << 16), Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
