@@ -71,6 +71,11 @@ public final class HoldfastClient: Sendable {
     let _: VarlinkCodec.NoParameters = try call("Release", ReleaseCall(id: id, how: how))
   }
 
+  /// Moves a pair to the other host, and waits until that one is active.
+  public func switchover(pair: String) throws(HoldfastError) {
+    let _: VarlinkCodec.NoParameters = try call("Switchover", SwitchoverCall(pair: pair))
+  }
+
   /// The host's name and its pairs.
   public func status() throws(HoldfastError) -> StatusReply {
     try call("GetStatus", VarlinkCodec.NoParameters())

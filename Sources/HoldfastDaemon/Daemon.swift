@@ -87,8 +87,14 @@ public final class Daemon {
   private func stop() {
     manager.stopping()
     logger.event(.stopping, "stopping")
-    for pair in pairs { pair.stop() }
-    rules.remove()
-    loop.exit(0)
+    var waiting = pairs.count
+    for pair in pairs {
+      pair.stop { [weak self] in
+        waiting -= 1
+        guard waiting == 0, let self else { return }
+        rules.remove()
+        loop.exit(0)
+      }
+    }
   }
 }

@@ -16,6 +16,12 @@ extension PairMachine {
     case channelDown(silence: UInt64)
     /// The standby said that it stops.
     case standbyLeft
+    /// The standby is to go on in this host's place: an operator says so, or the daemon ends in order.
+    case switchover
+    /// The standby holds everything, down to what the sockets have not sent; nothing moves here any more.
+    case handOverReady
+    /// It did not come that far in time.
+    case handOverFailed
 
     // On the standby.
     /// A session with the active host, which is in `epoch`, has begun.
@@ -59,6 +65,12 @@ extension PairMachine {
     case fence(String)
     case openGate
     case holdGate
+    /// Stop the sockets, and record what they hold and have not sent.
+    case prepareHandOver
+    /// The sockets go on here.
+    case cancelHandOver
+    /// Let go of everything without a packet, and tell the standby to go on.
+    case handOver
     /// End the standby's session; it may connect again.
     case detachStandby(String)
     /// `replication` changed.

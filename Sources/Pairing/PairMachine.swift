@@ -43,6 +43,10 @@ public struct PairMachine: Sendable {
   public private(set) var role = Role.starting
   public private(set) var epoch: UInt64 = 0
   public private(set) var replication = ReplicationPhase.waiting
+  /// Active: the sockets stand still, and the standby is about to go on in this host's place.
+  public private(set) var isHandingOver = false
+  /// Fenced: when this host has handed over, ns; the other one need not be heard at once.
+  private var handedOver: UInt64?
 
   private var peer: PeerView
   /// Starting: since when nobody was heard who may be active, ns.
@@ -77,6 +81,7 @@ public struct PairMachine: Sendable {
       return []
     case .channelUp, .syncEnding, .standbySynced, .channelDown, .standbyLeft:
       return role == .active ? follower(event) : []
+    case .switchover, .handOverReady, .handOverFailed: return role == .active ? handOver(event) : []
     case .following, .syncCompleted, .sourceLost, .sourceLeft, .handedOver: return role == .standby ? source(event) : []
     }
   }
@@ -107,8 +112,12 @@ public struct PairMachine: Sendable {
       guard peer.activeSilence >= configuration.deadAfter else { return [] }
       return takeOver(.peerSilent)
     case .fenced:
-      guard peer.activeSilence >= configuration.deadAfter else { return [] }
-      return becomeActive("the host that fenced this one is silent")
+      guard peer.activeSilence >= configuration.deadAfter, now >= (handedOver ?? 0) + configuration.startHold else {
+        return []
+      }
+      return becomeActive(
+        handedOver == nil
+          ? "the host that fenced this one is silent" : "the host that this one handed over to is silent")
     case .active: return tickActive()
     }
   }
@@ -125,7 +134,7 @@ public struct PairMachine: Sendable {
       let wasSyncing = replication == .syncing && !isSyncEnding
       waitingSince = now - min(now, peer.silence)
       replication = wasSyncing ? .exposed : .waiting
-      return [.detachStandby("the standby is silent on every path")] + exposeIfDue()
+      return cancelHandOver() + [.detachStandby("the standby is silent on every path")] + exposeIfDue()
     }
   }
 
@@ -167,6 +176,8 @@ public struct PairMachine: Sendable {
       }
       role = .fenced
       replication = .waiting
+      isHandingOver = false
+      handedOver = nil
       return [.fence("\(heartbeat.node) is active in epoch \(heartbeat.epoch), this host in \(epoch)"), .sendHeartbeat]
     case (.fenced, .active): return becomeStandby("\(heartbeat.node) is active", following: heartbeat.epoch)
     case (.standby, .active):
@@ -200,13 +211,39 @@ public struct PairMachine: Sendable {
       }
       replication = .waiting
       waitingSince = now - min(now, silence)
-      return [.setReplication(.waiting), .sendHeartbeat] + exposeIfDue()
+      return cancelHandOver() + [.setReplication(.waiting), .sendHeartbeat] + exposeIfDue()
     case .standbyLeft:
       // It said so: it will not take over, and nobody need wait.
-      guard configuration.mayExpose else { return [] }
-      return expose()
+      guard configuration.mayExpose else { return cancelHandOver() }
+      return cancelHandOver() + expose()
     default: return []
     }
+  }
+
+  // MARK: Handing over
+
+  /// The standby goes on in this host's place while both live. Until it holds everything, what the sockets have not sent
+  /// included, this host can still go on itself; from then on it cannot, whatever becomes of the standby.
+  private mutating func handOver(_ event: Event) -> [Action] {
+    switch event {
+    case .switchover where replication == .synced && !isHandingOver:
+      isHandingOver = true
+      return [.prepareHandOver]
+    case .handOverReady where isHandingOver:
+      isHandingOver = false
+      role = .fenced
+      replication = .waiting
+      handedOver = now
+      return [.handOver, .sendHeartbeat]
+    case .handOverFailed: return cancelHandOver()
+    default: return []
+    }
+  }
+
+  private mutating func cancelHandOver() -> [Action] {
+    guard isHandingOver else { return [] }
+    isHandingOver = false
+    return [.cancelHandOver]
   }
 
   // MARK: The active host, seen from the standby

@@ -132,6 +132,11 @@ public struct ReplicationSource: ~Copyable {
     gate.hold(packet, until: outgoing.position)
   }
 
+  /// Records output that has not left and never will from here: the host that goes on sends it.
+  public mutating func handOver(_ connection: UInt64, _ header: SegmentHeader, _ payload: UnsafeRawBufferPointer) {
+    if follows(connection) { outgoing.appendSegment(.egress, connection: connection, header, payload) }
+  }
+
   /// Records how far the application has read.
   public mutating func consumed(_ connection: UInt64, upTo sequence: SequenceNumber) {
     if follows(connection) {

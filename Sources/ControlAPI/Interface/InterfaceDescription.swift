@@ -140,7 +140,7 @@ public enum InterfaceDescription {
     # orphaned, lost, skipped. A client that does not keep up gets LimitExceeded as its last reply.
     method Monitor() -> (event: Event)
 
-    # Moves a pair to the other host, in order.
+    # Moves a pair from this host, which is active, to the other one, without loss. Returns when that one is active.
     method Switchover(pair: string) -> ()
 
     # The socket cannot be protected; the reason says why, and what would help.

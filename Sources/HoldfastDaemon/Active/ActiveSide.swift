@@ -9,6 +9,7 @@ final class ActiveSide {
   let table: ConnectionTable
   let feed: ReplicationFeed
   let path: PacketPath
+  private let sampler: Sampler
   private let registrar: Registrar
   private let mark: PacketMark
   private let desk: AdoptionDesk
@@ -28,12 +29,13 @@ final class ActiveSide {
   private static let timeWait: UInt64 = 60_000_000_000
 
   init(
-    table: ConnectionTable, feed: ReplicationFeed, path: PacketPath, mark: PacketMark, desk: AdoptionDesk,
-    loop: EventLoop, logger: Logger
+    table: ConnectionTable, feed: ReplicationFeed, path: PacketPath, sampler: Sampler, mark: PacketMark,
+    desk: AdoptionDesk, loop: EventLoop, logger: Logger
   ) throws(SystemCallError) {
     self.table = table
     self.feed = feed
     self.path = path
+    self.sampler = sampler
     self.mark = mark
     self.desk = desk
     self.loop = loop
@@ -182,6 +184,52 @@ final class ActiveSide {
     feed.source.gate.open()
     standbyMoved()
     for connection in table.all { release(connection, how: .keep) }
+  }
+
+  /// Stops every socket, and records what it has not sent and what it has taken.
+  func stopAll() {
+    let now = MonotonicClock.now
+    for connection in table.all {
+      do {
+        let stopped = try StoppedSocket(stopping: connection.socket.number, after: connection.ledger.output.sndNxt)
+        connection.stopped = stopped
+        sampler.sample(connection)
+        record(stopped, of: connection, now: now)
+      } catch {
+        // It has ended; what its ledger holds is all that there is.
+        logger.debug("cannot stop", metadata: ["connection": "\(connection.name)", "error": "\(error)"])
+      }
+    }
+  }
+
+  private func record(_ stopped: StoppedSocket, of connection: LiveConnection, now: UInt64) {
+    let ledger = connection.ledger
+    var done = 0
+    repeat {
+      let count = min(stopped.output.count - done, Self.largestRecord)
+      let isLast = done + count == stopped.output.count
+      var flags: SegmentHeader.Flags = .ack
+      if isLast, stopped.hasFinished { flags.insert(.fin) }
+      let header = SegmentHeader(
+        sequence: stopped.sequence + done, acknowledgement: stopped.rcvNxt,
+        window: UInt16(clamping: stopped.receiveWindow >> UInt32(ledger.negotiated.receiveWindowScale)), flags: flags)
+      stopped.output[done..<done + count].withUnsafeBytes { payload in
+        ledger.foldEgress(header, payload, now: now)
+        feed.source.handOver(connection.id, header, payload)
+      }
+      done += count
+    } while done < stopped.output.count
+  }
+
+  /// Bytes of payload in one record of what was not sent.
+  private static let largestRecord = 1 << 20
+
+  /// Lets every socket that `stopAll` has stopped go on.
+  func resumeAll() {
+    for connection in table.all {
+      connection.stopped?.resume(connection.socket.number)
+      connection.stopped = nil
+    }
   }
 
   /// Another host owns the connections: ends them here without a packet.

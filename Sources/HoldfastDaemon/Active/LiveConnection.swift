@@ -33,6 +33,8 @@ final class LiveConnection {
   var isOrphan = false
 
   var hangup: IOSource?
+  /// The socket stands still, about to move to the other host.
+  var stopped: StoppedSocket?
   /// Nanoseconds between samples; doubles while the application does not read.
   var sampleInterval = Sampler.shortest
   var isSampling = false

@@ -50,6 +50,8 @@ public struct Configuration: Sendable, Equatable {
     public var replication: Replication
     public var heartbeat: Heartbeat
     public var solo = Solo()
+    /// What becomes of the connections when the daemon ends in order on the active host.
+    public var onStop = OnStop.switchover
 
     public init(
       name: String, addresses: [ServiceAddress], prefer: Prefer, replication: Replication, heartbeat: Heartbeat,
@@ -137,6 +139,13 @@ extension Configuration.Pair {
   public enum Arbiter: String, Sendable, CaseIterable {
     /// Nobody: `policy` alone decides.
     case none
+  }
+
+  public enum OnStop: String, Sendable, CaseIterable {
+    /// They move to the standby, if it is synced.
+    case switchover
+    /// They stay, and go on unprotected.
+    case keep
   }
 
   public enum Policy: String, Sendable, CaseIterable {

@@ -88,7 +88,8 @@ extension Configuration {
       throw root.error("node", .missing(expected: "the table [node]"))
     }
     self.init(node: try Node(node), pairs: [])
-    let readers = try root.tables("pair", known: ["name", "addresses", "prefer", "replication", "heartbeat", "solo"])
+    let readers = try root.tables(
+      "pair", known: ["name", "addresses", "prefer", "on_stop", "replication", "heartbeat", "solo"])
     guard !readers.isEmpty else { throw root.error("pair", .missing(expected: "at least one table [[pair]]")) }
     for reader in readers { pairs.append(try Pair(reader)) }
     try checkPairs(readers)

@@ -30,6 +30,7 @@ extension Configuration.Pair {
     self.init(
       name: name, addresses: addresses, prefer: prefer, replication: try Replication(replication),
       heartbeat: try Heartbeat(heartbeat))
+    if let onStop = try table.choice("on_stop", OnStop.self) { self.onStop = onStop }
     guard let solo = try table.table("solo", known: ["arbiter", "policy", "expose_after"]) else { return }
     self.solo = try Solo(solo)
     // The active host stays mute for so long, and by that its standby knows that the ledgers it holds still tell everything;

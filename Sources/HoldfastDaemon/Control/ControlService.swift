@@ -141,6 +141,19 @@ final class ControlService: ControlHandler {
     }
   }
 
+  func switchover(_ call: SwitchoverCall, reply: Reply<VarlinkCodec.NoParameters>) {
+    guard let pair = pairs.first(where: { $0.name == call.pair }) else {
+      reply.fail(.noSuchPair(pair: call.pair))
+      return
+    }
+    pair.switchover { result in
+      switch result {
+      case .success: reply.succeed()
+      case .failure(let error): reply.fail(error)
+      }
+    }
+  }
+
   func getStatus(reply: Reply<StatusReply>) {
     reply.succeed(StatusReply(node: configuration.node.name, pairs: pairs.map(\.status)))
   }

@@ -29,6 +29,8 @@ public enum EventID: String, CaseIterable, Sendable {
   case splitBrainDetected = "ddbe6a4a285648ddb4de1e5cbdced2e5"
   /// This host gave up its connections because they belong to the other.
   case fenced = "0d014eeaf7394c37b034feb02dc35e4e"
+  /// This host handed its connections to the other one, as planned, or could not.
+  case switchover = "fbb2b2bb024043338b14befb656203e8"
   /// Whether and how far a standby follows has changed.
   case replicationChanged = "9f2d65e6992b45968f0844668a01d6c4"
   /// A pair's hosts talk in plaintext, as its configuration says.

@@ -36,11 +36,18 @@ final class Pair {
   /// How long restored connections wait for an application, ns.
   let adoptTimeout: UInt64
   private let instance: UInt64
-  private var packets: IOSource?
+  var packets: IOSource?
   var ticker: Timer?
   private var lastTick = MonotonicClock.now
   var unclaim: Timer?
   var rejections = LogThrottle()
+  /// Whoever asked for the switchover that is under way.
+  var switchovers: [(Result<Void, ControlError>) -> Void] = []
+  /// The stream position at which the standby holds everything.
+  var handOverPosition: UInt64?
+  var handOverTimer: Timer?
+  /// The daemon waits for the switchover before it ends.
+  var onHandedOver: (() -> Void)?
   var peerName: String?
   /// Tells those who monitor what has happened to the pair.
   var onEvent: ((EventKind, String) -> Void)?
@@ -73,7 +80,7 @@ final class Pair {
       ingressQueue: queues.ingress, egressQueue: queues.egress, table: table, feed: feed, sampler: sampler,
       logger: logger)
     active = try ActiveSide(
-      table: table, feed: feed, path: path, mark: mark, desk: desk, loop: loop, logger: logger)
+      table: table, feed: feed, path: path, sampler: sampler, mark: mark, desk: desk, loop: loop, logger: logger)
     holder = try AddressHolder(
       configuration.addresses, manager: manager, announcer: announcer, loop: loop, logger: logger)
     security = try ChannelSecurity(configuration.replication)
@@ -123,6 +130,9 @@ final class Pair {
     self.client = client
     ticker = try loop.addTimer(priority: LoopPriority.heartbeat, description: "tick of \(name)") { [weak self] in
       self?.tick()
+    }
+    handOverTimer = try loop.addTimer(priority: LoopPriority.control, description: "switchover of \(name)") {
+      [weak self] in self?.handle(.handOverFailed)
     }
     unclaim = try loop.addTimer(priority: LoopPriority.background, description: "rules of \(name)") { [weak self] in
       self?.narrowRules()
@@ -189,7 +199,8 @@ final class Pair {
   /// After each burst of acknowledgements, and when congestion ends.
   private func acknowledged() {
     active.standbyMoved()
-    packets?.setEnabled(!feed.source.isCongested)
+    packets?.setEnabled(!feed.source.isCongested && !machine.isHandingOver)
+    checkHandOver()
   }
 
   // MARK: What the control socket asks
@@ -202,7 +213,9 @@ final class Pair {
     _ socket: SharedDescriptor, flow: Flow, service: String, key: String?, retention: Retention, owner: PeerCredentials,
     completion: @escaping (Result<Registrar.Outcome, ControlError>) -> Void
   ) {
-    guard machine.role == .active else { return completion(.failure(.notActive(pair: name))) }
+    guard machine.role == .active, !machine.isHandingOver else {
+      return completion(.failure(.notActive(pair: name)))
+    }
     if let known = table[flow] { return completion(.failure(.alreadyRegistered(id: known.name))) }
     active.register(
       socket, flow: flow, service: service, key: key, retention: retention == .read ? .read : .confirm, owner: owner

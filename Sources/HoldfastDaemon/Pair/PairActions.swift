@@ -1,3 +1,4 @@
+internal import ControlAPI
 internal import LinuxNetwork
 internal import Logging
 internal import Pairing
@@ -21,6 +22,7 @@ extension Pair {
       logger.event(.roleChanged, "active", metadata: ["role": "active", "epoch": "\(epoch)", "reason": "\(reason)"])
       client?.stop()
       client?.forgetLedgers()
+      finishSwitchover(.failure(.notSynced(pair: name)))
       active.epoch = epoch
       path.strangers = .pass
       holder.take()
@@ -38,6 +40,9 @@ extension Pair {
       feed.source.gate.open()
       active.standbyMoved()
     case .holdGate: feed.source.gate.close()
+    case .prepareHandOver: prepareHandOver()
+    case .cancelHandOver: cancelHandOver()
+    case .handOver: handOver()
     case .detachStandby(let reason): server?.detach(reason)
     case .setReplication(let phase):
       logger.event(
@@ -160,17 +165,36 @@ extension Pair {
     rules.setClaim(true, for: index)
     holder.drop()
     client?.follow()
+    finishSwitchover(.success(()))
   }
 
-  /// The daemon ends. A standby that holds everything continues the connections; without one they go on here, unprotected.
-  func stop() {
+  /// The daemon ends. A standby that holds everything continues the connections, where the configuration says so; otherwise they
+  /// go on here, unprotected.
+  /// - Parameter completion: called when nothing is left to be done, after a few seconds at most.
+  func stop(completion: @escaping () -> Void) {
+    guard configuration.onStop == .switchover, machine.role == .active else {
+      end()
+      return completion()
+    }
+    onHandedOver = { [weak self] in
+      self?.end()
+      completion()
+    }
+    switchover { [weak self] result in
+      // The other host need not be heard: this one is done as soon as it has let go.
+      if case .failure = result { self?.leave() }
+    }
+  }
+
+  /// A stop that waited for the connections to move goes on.
+  func leave() {
+    let onHandedOver = self.onHandedOver
+    self.onHandedOver = nil
+    onHandedOver?()
+  }
+
+  private func end() {
     switch machine.role {
-    case .active where feed.source.phase == .synced:
-      // Nothing leaves any more, so what the stream holds is all that any peer will ever have seen from here.
-      feed.source.gate.close()
-      server?.sayGoodbye(.handover)
-      holder.drop()
-      active.abandonAll()
     case .active: active.unprotectAll()
     case .standby: client?.sayGoodbye()
     case .starting, .fenced: break

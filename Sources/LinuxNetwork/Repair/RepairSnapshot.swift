@@ -38,7 +38,7 @@ public struct RepairSnapshot: Sendable {
   }
 
   /// Ends repair mode without a packet; it clears SO_REUSEADDR, which a restarting server needs.
-  private static func leave(_ socket: Int32, reuseAddress: Int32) {
+  static func leave(_ socket: Int32, reuseAddress: Int32) {
     try? SocketOption.repairQueue.set(socket, Queue.none.rawValue)
     try? SocketOption.repair.set(socket, Int32(HF_TCP_REPAIR_OFF_NO_WP))
     try? SocketOption.reuseAddress.set(socket, reuseAddress)
@@ -100,7 +100,7 @@ public struct RepairSnapshot: Sendable {
     return RepairSnapshot(state: state, unsentCount: unsent - (isFinUnsent ? 1 : 0))
   }
 
-  private static func repairWindow(_ socket: Int32) throws(SystemCallError) -> WindowState {
+  static func repairWindow(_ socket: Int32) throws(SystemCallError) -> WindowState {
     var window = hf_tcp_repair_window()
     var length = socklen_t(MemoryLayout<hf_tcp_repair_window>.size)
     try systemCall("getsockopt(TCP_REPAIR_WINDOW)") {
@@ -112,7 +112,7 @@ public struct RepairSnapshot: Sendable {
   }
 
   /// The first `count` bytes of the selected queue.
-  private static func peek(_ socket: Int32, count: Int) throws(SystemCallError) -> [UInt8] {
+  static func peek(_ socket: Int32, count: Int) throws(SystemCallError) -> [UInt8] {
     guard count > 0 else { return [] }
     var failure: SystemCallError?
     let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, used in

@@ -1,0 +1,76 @@
+internal import ControlAPI
+internal import LinuxNetwork
+internal import Logging
+internal import Pairing
+internal import Replication
+
+/// The planned switchover: while both hosts live, the connections move without loss.
+///
+/// First the packets wait in the kernel's queues and the sockets stand still; what they have not sent, and how far they have
+/// taken input, becomes records like any other. When the standby has acknowledged the last of them the sockets here end without a
+/// packet, the addresses go, and the standby is told to go on. Until that moment this host can change its mind.
+extension Pair {
+  /// How long the standby may take to acknowledge the last record, ns.
+  private static let handOverPatience: UInt64 = 2_000_000_000
+
+  /// Moves the pair to the other host.
+  /// - Parameter completion: called once: when the other host is active, or with the reason why this one goes on.
+  func switchover(completion: @escaping (Result<Void, ControlError>) -> Void) {
+    guard machine.role == .active else { return completion(.failure(.notActive(pair: name))) }
+    guard machine.replication == .synced, takeover == nil else { return completion(.failure(.notSynced(pair: name))) }
+    switchovers.append(completion)
+    handle(.switchover)
+  }
+
+  func prepareHandOver() {
+    logger.event(
+      .switchover, "switchover: the connections move to the other host",
+      metadata: ["connections": "\(table.count)", "epoch": "\(machine.epoch)"])
+    // What the kernel has queued by now is still seen; what comes later waits there.
+    path.process()
+    packets?.setEnabled(false)
+    active.stopAll()
+    handOverPosition = feed.source.outgoing.position
+    handOverTimer?.set(at: MonotonicClock.now + Self.handOverPatience)
+    feed.flush()
+    checkHandOver()
+  }
+
+  /// The standby has acknowledged something.
+  func checkHandOver() {
+    guard machine.isHandingOver, let position = handOverPosition, feed.source.acknowledged >= position else { return }
+    handle(.handOverReady)
+  }
+
+  func handOver() {
+    handOverTimer?.disarm()
+    handOverPosition = nil
+    feed.source.gate.close()
+    active.abandonAll()
+    holder.drop()
+    server?.sayGoodbye(.handover)
+    // What waited in the queues is dropped.
+    path.strangers = .drop
+    packets?.setEnabled(true)
+    unclaim?.disarm()
+    rules.setClaim(true, for: index)
+    server?.detach("this host has handed over")
+    logger.event(.roleChanged, "handed over", metadata: ["role": "fenced", "epoch": "\(machine.epoch)"])
+    leave()
+  }
+
+  func cancelHandOver() {
+    handOverTimer?.disarm()
+    handOverPosition = nil
+    active.resumeAll()
+    packets?.setEnabled(true)
+    logger.event(.switchover, level: .warning, "switchover failed: the connections go on here")
+    finishSwitchover(.failure(.notSynced(pair: name)))
+  }
+
+  func finishSwitchover(_ result: Result<Void, ControlError>) {
+    let waiting = switchovers
+    switchovers = []
+    for completion in waiting { completion(result) }
+  }
+}
