@@ -49,5 +49,9 @@ extension ControlHandler {
     reply.fail(.methodNotImplemented(method: "io.holdfast.Monitor"))
   }
 
+  public func switchover(_ call: SwitchoverCall, reply: Reply<VarlinkCodec.NoParameters>) {
+    reply.fail(.methodNotImplemented(method: "io.holdfast.Switchover"))
+  }
+
   public func clientGone(_ client: ControlClient) {}
 }

@@ -1,6 +1,7 @@
 internal import ControlAPI
 internal import LinuxNetwork
 internal import Logging
+internal import Pairing
 internal import TCPModel
 
 /// Answers the control socket for all pairs of this host.
@@ -103,6 +104,8 @@ final class ControlService: ControlHandler {
 
   func release(_ call: ReleaseCall, reply: Reply<VarlinkCodec.NoParameters>) {
     answer(reply, about: call.id) { (pair, connection) throws(ControlError) in
+      // It is about to be the other host's: what an application does to it here no longer counts.
+      guard !pair.machine.isHandingOver else { throw .notActive(pair: pair.name) }
       pair.release(connection, how: call.how ?? .keep)
     }
   }

@@ -83,8 +83,10 @@ final class ChannelSession {
   private static let readsPerTurn = 4
 
   /// Writes what the transport takes; the rest goes when it is writable again.
-  func flush(_ stream: inout OutgoingStream) {
-    guard !isClosed else { return }
+  /// - Returns: why the session cannot go on, if so. The caller closes it then, and not this function: whoever hears of the end
+  ///   wants the stream, which is in use here.
+  func flush(_ stream: inout OutgoingStream) -> String? {
+    guard !isClosed else { return nil }
     do {
       while stream.unsentCount > 0 {
         stream.pieces(into: &pieces)
@@ -92,7 +94,7 @@ final class ChannelSession {
         stream.consume(count)
       }
     } catch {
-      return close("\(error)")
+      return "\(error)"
     }
     isHeldUp = stream.unsentCount > 0
     wait()
@@ -106,6 +108,7 @@ final class ChannelSession {
       wantsWrite = wanted
       events?.setEvents(wanted ? [.readable, .writable] : .readable)
     }
+    return nil
   }
 
   func close(_ reason: String) {

@@ -130,7 +130,9 @@ final class ReplicationClient {
     }
   }
 
-  private func flush() { session?.flush(&outgoing) }
+  private func flush() {
+    if let session, let failure = session.flush(&outgoing) { session.close(failure) }
+  }
 
   private func closed(_ reason: String) {
     let wasAttached = source != nil

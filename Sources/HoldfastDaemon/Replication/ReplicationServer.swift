@@ -100,7 +100,7 @@ final class ReplicationServer {
   private func flush() {
     guard let standby else { return }
     if feed.source.pump(table.ledgers, now: MonotonicClock.now) { onSyncEnding?() }
-    standby.flush(&feed.source.outgoing)
+    if let failure = standby.flush(&feed.source.outgoing) { standby.close(failure) }
   }
 
   private func acceptAll() {
@@ -154,7 +154,7 @@ final class ReplicationServer {
     if let reason = refusal(of: theirs, by: ours) {
       var farewell = OutgoingStream()
       farewell.append(.refuse, body: Array(reason.utf8))
-      session.flush(&farewell)
+      _ = session.flush(&farewell)
       session.close(reason)
       return
     }

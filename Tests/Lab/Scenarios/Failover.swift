@@ -25,6 +25,8 @@ public struct Failover {
   public var prepare: (Topology) throws -> Void = { _ in }
   /// Done when the connections are protected and under way, just before the crash.
   public var beforeCrash: (ProtectedPair, PatternClient) throws -> Void = { _, _ in }
+  /// What takes alpha's place from it: cut off, unless the scenario says otherwise.
+  public var departure: (ProtectedPair) throws -> Topology.Crash = { try $0.topology.crash(.alpha) }
   /// Done after the takeover, before the connections are led to their end.
   public var afterTakeover: (ProtectedPair, PatternClient) throws -> Void = { _, _ in }
 
@@ -64,7 +66,7 @@ public struct Failover {
     if let failure = client.progress.firstFailure { throw LabError("before the crash: \(failure)") }
     try beforeCrash(pair, client)
     client.forgetStalls()
-    let crash = try pair.topology.crash(.alpha)
+    let crash = try departure(pair)
     let takeover = try pair.waitForTakeover()
     client.setSpeaking(true)
     try afterTakeover(pair, client)

@@ -56,6 +56,9 @@ public final class Topology: Sendable {
     public let time: UInt64
     /// The same moment since 1970, as captures count.
     public let wallTime: UInt64
+
+    /// This moment.
+    public static var now: Crash { Crash(time: monotonicNow(), wallTime: wallClockNow()) }
   }
 
   /// Cuts a host off from both its networks, then kills all that runs on it: nothing that its processes do in their last

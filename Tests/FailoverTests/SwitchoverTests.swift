@@ -1,0 +1,142 @@
+import Glibc
+import Lab
+import TCPModel
+import Testing
+
+/// The planned switchover: both hosts live, and the connections move.
+@Suite(.serialized)
+struct SwitchoverTests {
+  private static func switchOver(_ host: DaemonHost, pair: String = "web") throws {
+    try Tool.run(
+      Products.path(of: "holdfastctl"), ["switchover", pair, "--socket", host.controlPath], in: host.namespace)
+  }
+
+  @Test(arguments: [Shape.download, .upload, .both, .pingpong, .idle])
+  func theConnectionsMoveUnderLoad(_ shape: Shape) throws {
+    var scenario = Failover(shape: shape, connections: 5)
+    scenario.departure = { pair in
+      let now = Topology.Crash.now
+      try Self.switchOver(pair.alpha)
+      try pair.alpha.waitUntil(role: "standby", replication: "synced")
+      return now
+    }
+    let outcome = try scenario.run()
+    #expect(outcome.violations.isEmpty, "\(outcome.violations)\n\(outcome.log)")
+    #expect(outcome.takeover.detected == 0)
+  }
+
+  @Test func anOrderlyStopMovesTheConnections() throws {
+    var scenario = Failover(shape: .both, connections: 3)
+    scenario.departure = { pair in
+      let now = Topology.Crash.now
+      let daemon = try #require(pair.alpha.process)
+      kill(daemon.pid, SIGTERM)
+      #expect(try daemon.wait(until: .seconds(20)) == 0)
+      return now
+    }
+    let outcome = try scenario.run()
+    #expect(outcome.violations.isEmpty, "\(outcome.violations)\n\(outcome.log)")
+  }
+
+  /// What an application has written and the kernel has not sent is not written again.
+  @Test func whatWasNotSentMovesToo() throws {
+    var scenario = Failover(shape: .download)
+    // A client that does not read has the server's output pile up in its socket.
+    scenario.client.receiveBuffer = 8192
+    var unsent: UInt64 = 0
+    scenario.beforeCrash = { pair, client in
+      client.setReading(false)
+      var last: UInt64 = 0
+      try wait(for: "the window to close", until: .seconds(20), every: 50) {
+        defer { last = (try? pair.alpha.connections().first?.sent) ?? 0 }
+        return try last > 0 && pair.alpha.connections().first?.sent == last
+      }
+      unsent = last
+    }
+    scenario.departure = { pair in
+      let now = Topology.Crash.now
+      try Self.switchOver(pair.alpha)
+      return now
+    }
+    scenario.afterTakeover = { pair, client in
+      let adopted = try #require(try pair.beta.connections().first)
+      #expect(adopted.sent > unsent + 8192, "only what had left was moved")
+      client.setReading(true)
+    }
+    let outcome = try scenario.run()
+    #expect(outcome.violations.isEmpty, "\(outcome.violations)\n\(outcome.log)")
+  }
+
+  @Test func itIsRefusedWithTheReason() throws {
+    let pair = try ProtectedPair()
+    try pair.startServers()
+    let client = try pair.connect(.pingpong)
+    func refusal(_ host: DaemonHost, _ name: String) -> String {
+      do {
+        try Self.switchOver(host, pair: name)
+        return "it was not refused"
+      } catch {
+        return "\(error)"
+      }
+    }
+    #expect(refusal(pair.beta, "web").contains("not active for web"))
+    #expect(refusal(pair.alpha, "wbe").contains("no pair \"wbe\""))
+    let beta = try #require(pair.beta.process)
+    kill(beta.pid, SIGTERM)
+    _ = try beta.wait(until: .seconds(20))
+    try pair.alpha.waitUntil(role: "active", replication: "exposed")
+    #expect(refusal(pair.alpha, "web").contains("does not hold everything yet"))
+    let before = client.progress.least
+    try wait(for: "the connection to go on", until: .seconds(20)) { client.progress.least > before + 640 }
+    client.finish()
+    #expect(try client.report(until: .seconds(20)).failures.isEmpty)
+  }
+
+  /// A standby that stops answering in the middle of it: the sockets go on where they are.
+  @Test func itIsUndoneWhenTheStandbyDoesNotAnswer() throws {
+    var options = DaemonHost.Options()
+    // Nothing else may end the attempt.
+    options.deadAfter = "20s"
+    options.exposeAfter = "20s"
+    let pair = try ProtectedPair(options: options)
+    try pair.startServers()
+    let client = try pair.connect(.idle)
+    let beta = try #require(pair.beta.process)
+    kill(beta.pid, SIGSTOP)
+    #expect(throws: LabError.self) { try Self.switchOver(pair.alpha) }
+    #expect(try pair.alpha.status().pairs.first?.role == "active")
+    kill(beta.pid, SIGCONT)
+    client.setSpeaking(true)
+    try wait(for: "the connection to speak", until: .seconds(30)) { client.progress.least >= 640 }
+    client.finish()
+    #expect(try client.report(until: .seconds(30)).failures.isEmpty)
+  }
+
+  /// There and back again, under one stream.
+  @Test func aPairMovesToAndFro() throws {
+    var options = DaemonHost.Options()
+    // A small machine that is busy must not look like a dead host.
+    options.deadAfter = "2s"
+    options.exposeAfter = "3s"
+    let pair = try ProtectedPair(options: options)
+    try pair.topology.limit("400mbit")
+    try pair.startServers()
+    let capture = try pair.topology.capture(bytes: 192, filter: "tcp portrange 7000-7004")
+    let client = try pair.connect(.both, connections: 3)
+    for round in 0..<4 {
+      let (from, to) = round % 2 == 0 ? (pair.alpha, pair.beta) : (pair.beta, pair.alpha)
+      try from.waitUntil(role: "active", replication: "synced")
+      let before = client.progress.least
+      do { try Self.switchOver(from) } catch { throw LabError("\(error)\(pair.explanation)") }
+      try to.waitUntil(role: "active", replication: "synced")
+      try wait(for: "the streams to go on, round \(round)\(pair.explanation)", until: .seconds(30)) {
+        client.progress.least > before + 1_000_000
+      }
+    }
+    client.finish()
+    let report = try client.report(until: .seconds(60))
+    #expect(report.failures.isEmpty, "\(report.failures)\n\(pair.explanation)")
+    let check = try CaptureCheck(capture.stop(), isService: { (7000...7004).contains($0.port) })
+    #expect(check.violations.isEmpty)
+  }
+}
