@@ -108,6 +108,13 @@ final class Driver {
       hosts[host]?.follows = false
       closeChannel(of: host)
     case .fence, .detachStandby: closeChannel(of: host)
+    case .prepareHandOver: finishHandOver(of: host)
+    case .handOver:
+      if let session = hosts[host]?.session {
+        let peer = other(than: host)
+        send(to: peer, in: session) { $0.handle(.handedOver, on: peer) }
+      }
+      closeChannel(of: host)
     default: break
     }
   }
@@ -124,10 +131,23 @@ final class Driver {
     case .holdGate: "holds the gate"
     case .detachStandby(let reason): "detaches its standby: \(reason)"
     case .setReplication(let phase): "replication \(phase)"
+    case .prepareHandOver: "stops its sockets, to hand over"
+    case .cancelHandOver: "lets its sockets go on"
+    case .handOver: "hands over"
     case .sendHeartbeat: "sends a heartbeat"
     case .note(.pathAlive(let path)): "hears the peer on \(Path(rawValue: path).map { "\($0)" } ?? "?")"
     case .note(.conflict(let node, let epoch)): "sees that \(node) is active too, in epoch \(epoch)"
     }
+  }
+
+  /// The last records go to the standby and their acknowledgement comes back, or it does not come in time.
+  private func finishHandOver(of host: String) {
+    guard let session = hosts[host]?.session else { return }
+    let peer = other(than: host)
+    send(to: peer, in: session) { driver in
+      driver.send(to: host, in: session) { $0.handle(.handOverReady, on: host) }
+    }
+    after(number("hand_over", 2000)) { $0.handle(.handOverFailed, on: host) }
   }
 
   // MARK: Heartbeats

@@ -98,6 +98,7 @@ final class ChannelSession {
     }
     isHeldUp = stream.unsentCount > 0
     wait()
+    return nil
   }
 
   /// Watches for the moment at which what waits can go on.
@@ -108,7 +109,6 @@ final class ChannelSession {
       wantsWrite = wanted
       events?.setEvents(wanted ? [.readable, .writable] : .readable)
     }
-    return nil
   }
 
   func close(_ reason: String) {
