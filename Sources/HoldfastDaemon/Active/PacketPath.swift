@@ -68,6 +68,9 @@ final class PacketPath {
     feed.source.outgoing.settle()
   }
   private static let batchesPerTurn = 4
+  /// Bytes of input after which the application is asked how far it is, though nothing needs to be known yet. The question
+  /// takes the socket's lock, and may wait for the application's read.
+  private static let sampledInput = 1 << 18
 
   /// Works off everything that waits at this moment, however much: what a socket that has just been ended had sent.
   func drain() throws(SystemCallError) {
@@ -161,9 +164,14 @@ final class PacketPath {
       }
       return
     }
-    // What this packet says may follow from input that the application has read: the standby must not present that again.
-    if connection.ledger.input.mayHaveUnreported { sampler.sample(connection) }
     let payload = segment.payload(in: packet.bytes)
+    // What this packet says may follow from input that the application has read: the standby must not present that again. A
+    // bare acknowledgement says nothing; before it, only enough is looked for to keep the queues short.
+    if payload.count > 0 || segment.header.flags.contains(.fin)
+      ? connection.ledger.input.mayHaveUnreported : connection.ledger.input.unreportedCount >= Self.sampledInput
+    {
+      sampler.sample(connection)
+    }
     connection.ledger.foldEgress(segment.header, payload, now: now)
     feed.source.egress(connection.id, segment.header, payload, packet: packet.id, lending: true)
     hasRecordedEgress = true

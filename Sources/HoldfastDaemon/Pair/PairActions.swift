@@ -104,6 +104,7 @@ extension Pair {
   /// Restoring the next connections, and the packets of those that stand, go before what an application is told.
   /// - Parameter patience: how long it waits for an application, ns.
   func restored(_ connection: LiveConnection, patience: UInt64) {
+    connection.baselinePosition = feed.source.register(connection.ledger, now: MonotonicClock.now)
     unoffered.append((connection, patience))
     offering?.schedule()
   }
@@ -113,17 +114,14 @@ extension Pair {
     let some = unoffered.prefix(Self.offersPerTurn)
     unoffered.removeFirst(some.count)
     // Meanwhile a connection may have ended, or have been taken away.
-    for (connection, patience) in some where table[connection.id] === connection { offer(connection, patience) }
+    for (connection, patience) in some where table[connection.id] === connection {
+      active.watch(connection)
+      if connection.ledger.input.unconsumedCount > 0 { sampler.inputArrived(connection) }
+      desk.offer(connection, patience: patience)
+    }
     if !unoffered.isEmpty { offering?.schedule() }
   }
   private static let offersPerTurn = 32
-
-  private func offer(_ connection: LiveConnection, _ patience: UInt64) {
-    connection.baselinePosition = feed.source.register(connection.ledger, now: MonotonicClock.now)
-    active.watch(connection)
-    if connection.ledger.input.unconsumedCount > 0 { sampler.inputArrived(connection) }
-    desk.offer(connection, patience: patience)
-  }
 
   /// One entry says what happened and how long it took.
   private func completed(_ result: Takeover.Result, _ decision: PairMachine.Takeover) {

@@ -17,8 +17,8 @@ public final class PacketQueue {
   /// How often the kernel reported that packets did not fit into the socket's buffer. They were dropped; TCP recovers.
   public private(set) var overruns: UInt64 = 0
 
-  /// The most packets that one `receive` hands out.
-  package static let batch = 32
+  /// The most packets that one `receive` hands out: so few that whole ones are still in the cache when they are looked at.
+  package static let batch = 16
   /// The longest netlink message: 64 kB of attributes and the headers.
   private static let bufferSize = 65536 + 8192
 

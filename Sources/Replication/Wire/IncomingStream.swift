@@ -27,8 +27,10 @@ public struct IncomingStream: ~Copyable {
       end -= start
       start = 0
     }
-    return UnsafeMutableRawBufferPointer(rebasing: storage[end...])
+    return UnsafeMutableRawBufferPointer(rebasing: storage[end..<min(storage.count, end + Self.readLimit)])
   }
+  /// Bytes that one read takes at most: more would be out of the cache again before the first of them are folded.
+  private static let readLimit = 1 << 18
 
   /// The transport has written `count` bytes into `space()`.
   public mutating func commit(_ count: Int) { end = min(end + max(count, 0), storage.count) }

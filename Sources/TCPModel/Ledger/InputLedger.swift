@@ -31,7 +31,9 @@ public struct InputLedger: ~Copyable {
   /// Input from this stream offset on is kept, whatever the application has consumed: its checkpoint needs it.
   public private(set) var retainedFrom: Int64?
   /// There is input, proven or not, that the application may have read without it being reported.
-  public var mayHaveUnreported: Bool { contiguousSeq.isAfter(reportedConsumed) }
+  public var mayHaveUnreported: Bool { unreportedCount > 0 }
+  /// How much of it there is, bytes.
+  public var unreportedCount: Int { contiguousSeq.distance(from: reportedConsumed) }
 
   public init(_ image: LedgerImage) {
     let state = image.state
