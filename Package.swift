@@ -58,8 +58,9 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Holdfast",
-      dependencies: ["ControlAPI", "LinuxNetwork", .product(name: "SystemPackage", package: "swift-system")],
-      swiftSettings: strict),
+      dependencies: [
+        "CLinux", "ControlAPI", "LinuxNetwork", .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: strict),
     .target(
       name: "HoldfastDaemon",
       dependencies: [

@@ -4,7 +4,7 @@ internal import Glibc
 /// An owned file descriptor: closed exactly once, when the value ends. Handing it on is a consuming call.
 ///
 /// Descriptors are close-on-exec from birth; whoever makes one sees to it.
-public struct Descriptor: ~Copyable {
+public struct Descriptor: ~Copyable, Sendable {
   /// The number, to pass to a call. Valid while this value lives.
   public let number: Int32
 

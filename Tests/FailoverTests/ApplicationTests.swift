@@ -84,6 +84,46 @@ struct ApplicationTests {
     #expect(said.isEmpty)
   }
 
+  /// The socket was read beyond what is confirmed. Another process on the same host reads it from there all the same.
+  @Test func unconfirmedInputComesAgainToAnotherProcessOfTheSameHost() async throws {
+    var options = DaemonHost.Options()
+    options.more = "[[service]]\nname = \"conf\"\nhold = \"60s\""
+    let bench = try ContractBench(options)
+    let pattern = Pattern(seed: 33)
+    let first = try #require(try ClientLibrary.python.driver(on: bench.alpha) as? ProcessDriver)
+    let second = try ClientLibrary.python.driver(on: bench.alpha)
+    #expect(try await first.perform("listen 7310").hasPrefix("ok"))
+    let peer = Stream(
+      try bench.topology.client.run { try TCPSocket.connect(to: try Endpoint(Addresses.service4, 7310)) })
+    #expect(try await first.perform("accept a conf confirm -").hasPrefix("ok"))
+    try peer.send(pattern.bytes(0..<1000))
+    #expect(try await first.perform("read a 1000").hasPrefix("ok"))
+    #expect(try await first.perform("write a 6f6e65").hasPrefix("ok"))
+    #expect(try peer.receive(3) == Array("one".utf8))
+    #expect(try await first.perform("checkpoint a 01").hasPrefix("ok"))
+    try peer.send(pattern.bytes(1000..<1600))
+    #expect(try await first.perform("read a 600").hasPrefix("ok"))
+    #expect(try await first.perform("write a 74776f").hasPrefix("ok"))
+    #expect(try peer.receive(3) == Array("two".utf8))
+    first.kill()
+    let adopted = try await second.perform("adopt x conf")
+    #expect(adopted.hasSuffix("- 01 consumed=1000 produced=3 skip=3"), "\(adopted)")
+    try peer.send(pattern.bytes(1600..<1700))
+    let again = pattern.bytes(1000..<1700).map { hex($0) }.joined()
+    #expect(try await second.perform("read x 700") == "ok \(again)")
+    #expect(try await second.perform("write x 74776f").hasPrefix("ok"))
+    #expect(try await second.perform("write x 7468726565") == "ok consumed=1700 produced=11 skip=0")
+    #expect(try peer.receive(5) == Array("three".utf8))
+    try bench.wait(for: "protection", of: String(adopted.split(separator: " ")[1]), on: bench.alpha) { $0.protected }
+    // And the other host could go on with it.
+    try bench.topology.crash(.alpha)
+    let (moved, socket) = try bench.adopt("conf", on: bench.beta)
+    #expect(moved.connection.consumed == 1000 && moved.produced == 3 && moved.connection.sent == 11)
+    #expect(try socket.receive(700) == pattern.bytes(1000..<1700))
+    try socket.send(Array("four".utf8))
+    #expect(try peer.receive(4) == Array("four".utf8))
+  }
+
   @Test func aKilledApplicationsConnectionsEndWhenNobodyComes() throws {
     var options = DaemonHost.Options()
     options.more = "[[service]]\nname = \"pattern\"\nhold = \"300ms\""

@@ -24,7 +24,9 @@ import Testing
       mayImport: ["CLinux", "FoundationEssentials", "Glibc", "LinuxNetwork", "SystemPackage", "TCPModel"]),
     Target(
       folder: "Sources/Holdfast",
-      mayImport: ["ControlAPI", "FoundationEssentials", "Glibc", "LinuxNetwork", "Synchronization", "SystemPackage"]),
+      mayImport: [
+        "CLinux", "ControlAPI", "FoundationEssentials", "Glibc", "LinuxNetwork", "Synchronization", "SystemPackage",
+      ]),
     Target(
       folder: "Sources/HoldfastDaemon",
       mayImport: [

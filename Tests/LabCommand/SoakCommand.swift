@@ -8,6 +8,7 @@ struct SoakCommand: ParsableCommand {
 
   @Option(help: "Crashes per shape.") var crashes = 50
   @Option(help: "Connections at once.") var connections = 20
+  @Option(help: "Crashes under the exactly-once application, with 100 connections each.") var exactlyOnce = 10
   @Option(help: "One shape alone: download, upload, both, pingpong, idle.") var shape: String?
 
   func validate() throws {
@@ -44,7 +45,29 @@ struct SoakCommand: ParsableCommand {
         "\(shape): \(crashes) crashes, \(connections) connections each, longest stall p50 \(middle) ms, worst \((stalls.last ?? 0) / 1_000_000) ms"
       )
     }
+    if shape == nil { violations += exactlyOnceViolations() }
     print("\(violations) violations")
     if violations > 0 { throw ExitCode.failure }
+  }
+
+  /// An application whose output depends on all of its input shows its peers what it would show without crashes.
+  private func exactlyOnceViolations() -> Int {
+    var violations = 0
+    var checkpoints = 0
+    for round in 1...max(exactlyOnce, 1) where exactlyOnce > 0 {
+      do {
+        let outcome = try ExactlyOnce(connections: 100).run()
+        checkpoints += outcome.checkpoints
+        for violation in outcome.violations {
+          violations += 1
+          print("exactly once \(round): \(violation)")
+        }
+      } catch {
+        violations += 1
+        print("exactly once \(round): \(error)")
+      }
+    }
+    print("exactly once: \(exactlyOnce * 100) connections crashed, \(checkpoints) checkpoints before")
+    return violations
   }
 }
