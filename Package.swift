@@ -133,8 +133,10 @@ let package = Package(
         "ControlAPI", "Holdfast", "LinuxNetwork", .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
     .testTarget(
-      name: "HoldfastDaemonTests", dependencies: ["HoldfastDaemon", "ControlAPI", "LinuxNetwork"], swiftSettings: strict
-    ),
+      name: "HoldfastDaemonTests",
+      dependencies: [
+        "HoldfastDaemon", "ControlAPI", "LinuxNetwork", "Lab", "TCPModel", .product(name: "Logging", package: "swift-log"),
+      ], swiftSettings: strict),
     .testTarget(name: "LabTests", dependencies: ["Lab", "TCPModel"], swiftSettings: strict),
     .testTarget(
       name: "FailoverTests", dependencies: ["Lab", "Holdfast", "TCPModel", "LinuxNetwork", "TLSTransport"],

@@ -34,6 +34,33 @@ import Testing
     }
   }
 
+  /// The page that says what survives names the tests that show it. A test that was renamed or removed shows nothing.
+  @Test func everyTestThatTheLimitsNameExists() throws {
+    let document = try required("docs/limits.md")
+    let names = document.matches(of: /`(\w+Tests)\.(\w+)`/).map { (suite: $0.output.1, test: $0.output.2) }
+    #expect(names.count > 50)
+    let files = Tree.files("Tests")
+    for (suite, test) in names {
+      let isThere = files.contains { file in
+        file.text.contains("struct \(suite) {") && file.code.contains { $0.text.contains("func \(test)(") }
+      }
+      #expect(isThere, "docs/limits.md names \(suite).\(test), which does not exist")
+    }
+  }
+
+  /// Every option that the kernel layer copies, or uses, is on that page.
+  @Test func everySocketOptionIsInTheLimits() throws {
+    let document = try required("docs/limits.md")
+    let source = try required("Sources/LinuxNetwork/Sockets/SocketOptionsCopy.swift")
+    let names = try required("Sources/LinuxNetwork/Sockets/SocketOption.swift")
+      .matches(of: /static let (\w+) = \w+\(.*"(\w+)"\)/).map { (name: $0.output.1, option: $0.output.2) }
+    #expect(names.count > 40)
+    for (name, option) in names where source.contains(", .\(name))") {
+      let isThere = document.contains(option)
+      #expect(isThere, "docs/limits.md does not say what becomes of \(option)")
+    }
+  }
+
   /// Fields of the journal are an interface: an operator who looks for one finds it explained.
   @Test func everyFieldIsInTheOperatorsDocument() throws {
     let document = try required("docs/operations.md")

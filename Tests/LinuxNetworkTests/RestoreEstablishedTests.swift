@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Lab
 @testable import LinuxNetwork
@@ -52,7 +53,10 @@ import Testing
     try line.hostWrites(9000)
     let snapshot = try line.move(boundary: \.sndNxt, whileLocked: { try line.wire.peerLock.open(losing: true) })
     #expect(snapshot.state.sendQueue.count == 9000)
+    #expect(try line.host.getTCP(Int32(HF_TCP_RTO_MAX_MS)) == 1000)
     try line.peerReadsAll()
+    RestoredSocket.endHaste(line.host.number, snapshot.state.options)
+    #expect(try line.host.getTCP(Int32(HF_TCP_RTO_MAX_MS)) == 120_000)
     try line.exchange()
     try line.finish()
     try line.wire.expectNoHarm()
@@ -105,6 +109,27 @@ import Testing
     }
     let snapshot = try line.move()
     #expect(snapshot.state.receiveQueue.count > min(count, 40_000) - 1)
+    try line.hostReadsAll()
+    try line.exchange()
+    try line.finish()
+    try line.wire.expectNoHarm()
+  }
+
+  /// The peer was told that the host held what came behind a hole. The restored socket does not, and the peer must notice.
+  @Test func inputBehindAHoleComesAgain() throws {
+    let line = try Wire().connect()
+    try line.exchange()
+    try line.wire.hostLock.close()
+    try line.peerWrites(1000)
+    try line.peerWrites(1000)
+    try line.wire.hostLock.makeHole()
+    try wait(for: "the peer to learn of it", until: .seconds(10)) { try line.peer.information.sacked == 1 }
+    let snapshot = try line.dump()
+    #expect(snapshot.state.receiveQueue.isEmpty)
+    try line.vanish()
+    try line.wire.hostLock.work(losing: true)
+    try line.restore(snapshot)
+    try line.wire.hostLock.open()
     try line.hostReadsAll()
     try line.exchange()
     try line.finish()

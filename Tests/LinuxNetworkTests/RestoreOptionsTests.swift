@@ -49,17 +49,24 @@ import Testing
     // The link carries 1500 bytes; timestamps take 12 of them. What counts is on the wire: the peer's estimate of our segments.
     try line.exchange(100_000)
     let full = (kind == .withSmallSegments ? 700 : 1460) - (before.hasTimestamps ? 12 : 0)
-    #expect(try receivedSegment(line.peer) == UInt32(full))
+    #expect(try line.peer.information.rcv_mss == UInt32(full))
     try line.finish()
     try wire.expectNoHarm()
   }
 
-  /// tcpi_rcv_mss: the largest segments that the other end sends.
-  private func receivedSegment(_ socket: TCPSocket) throws -> UInt32 {
-    var info = hf_tcp_info()
-    var length = socklen_t(MemoryLayout<hf_tcp_info>.size)
-    try systemCall("getsockopt(TCP_INFO)") { getsockopt(socket.number, Int32(IPPROTO_TCP), TCP_INFO, &info, &length) }
-    return info.rcv_mss
+  /// The peer goes on to mark its packets; congestion is no longer reported back to it.
+  @Test func anECNConnectionGoesOnWithoutIt() throws {
+    let wire = try Wire()
+    try wire.peer.setSysctl("net.ipv4.tcp_ecn", "1")
+    let line = try wire.connect()
+    try line.exchange()
+    // TCPI_OPT_ECN
+    #expect(try line.host.information.options & 8 != 0)
+    try line.move()
+    #expect(try line.host.information.options & 8 == 0)
+    try line.exchange(100_000)
+    try line.finish()
+    try wire.expectNoHarm()
   }
 
   struct Option: CustomTestStringConvertible {

@@ -38,6 +38,8 @@ final class LiveConnection {
   /// Nanoseconds between samples; doubles while the application does not read.
   var sampleInterval = Sampler.shortest
   var isSampling = false
+  /// Output below it went back as already sent, and its socket's longest retransmission timeout is short until it is acknowledged.
+  var hastyUntil: SequenceNumber?
   /// The application said that it is done; the connection is watched until both sides have closed.
   var isClosing = false
   /// Nobody will read or write it any more: it ends as the kernel would have ended it.

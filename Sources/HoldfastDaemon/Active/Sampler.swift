@@ -10,8 +10,6 @@ final class Sampler {
   /// Nanoseconds to the first look after input has arrived, and between looks at an application that does not read.
   static let shortest: UInt64 = 10_000_000
   static let longest: UInt64 = 640_000_000
-  /// Socket options are compared this often, ns.
-  private static let optionsInterval: UInt64 = 5_000_000_000
 
   private let feed: ReplicationFeed
   private var timer: Timer?

@@ -20,6 +20,7 @@ final class Pair {
   let feed: ReplicationFeed
   let table = ConnectionTable()
   let sampler: Sampler
+  private let optionWatch: OptionWatch
   let path: PacketPath
   let active: ActiveSide
   let holder: AddressHolder
@@ -76,6 +77,7 @@ final class Pair {
       PairMachine.Configuration(configuration, node: node.name), instance: instance, now: MonotonicClock.now)
     feed = try ReplicationFeed(gateIsOpen: false, loop: loop)
     sampler = try Sampler(feed: feed, loop: loop)
+    optionWatch = try OptionWatch(table: table, feed: feed, markMask: mark.mask, loop: loop)
     path = try PacketPath(
       ingressQueue: queues.ingress, egressQueue: queues.egress, table: table, feed: feed, sampler: sampler,
       logger: logger)

@@ -156,6 +156,7 @@ final class Takeover {
         RestorePlan(state: state, sentBoundary: sentBoundary, mark: mark, probes: !wasAnswered))
       let socket = SharedDescriptor(try restored.leave(sender: sender))
       let connection = try LiveConnection(ledger: ledger, socket: socket, state: state, owner: nil)
+      if sentBoundary.isAfter(state.sndUna) { connection.hastyUntil = sentBoundary }
       table.insert(connection)
       result.restored.append(connection)
       onRestored?(connection)

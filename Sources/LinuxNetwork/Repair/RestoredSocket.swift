@@ -200,6 +200,14 @@ public final class RestoredSocket {
     return socket
   }
 
+  /// What counted as sent is acknowledged: the application's longest timeout, or the kernel's, holds again. With the short one a
+  /// connection would be given up after some 15 s without an answer.
+  public static func endHaste(_ socket: Int32, _ options: SocketOptions) {
+    try? SocketOption.maximumTimeout.set(socket, options.values[.maximumTimeout] ?? usualTimeout)
+  }
+
+  /// TCP_RTO_MAX, ms.
+  private static let usualTimeout: Int32 = 120_000
   /// Longest retransmission timeout while data that counts as sent may be lost, ms; otherwise the first is 3 s.
   private static let takeoverTimeout: Int32 = 1000
 
@@ -223,10 +231,23 @@ public final class RestoredSocket {
     }
     if state.finReceived {
       try sender.send(SegmentBuilder.peerFin(for: state, acknowledgingFin: isFinAcknowledged))
+      try reach { $0.hasReceivedFin || $0 == .close }
     } else if isFinAcknowledged {
       try sender.send(SegmentBuilder.peerAcknowledgement(for: state))
+      try reach { $0 == .finWait2 }
     }
   }
+
+  /// The injected segment comes through the loopback interface: as a rule at once, on a busy processor a moment later. One that the
+  /// kernel did not take would leave an application waiting for an end that the peer has long said.
+  private func reach(_ isReached: (TCPState) -> Bool) throws(SystemCallError) {
+    for attempt in 0..<Self.attempts {
+      if isReached(try TCPInfo(socket.number).state) { return }
+      if attempt >= Self.attempts / 2 { poll(nil, 0, 1) } else { sched_yield() }
+    }
+    throw SystemCallError("injected segment", on: subject, errno: .timedOut)
+  }
+  private static let attempts = 40
 
   /// Ends a connection here without a packet: in repair mode a close sends nothing.
   public static func abandonSilently(_ socket: Int32) throws(SystemCallError) {

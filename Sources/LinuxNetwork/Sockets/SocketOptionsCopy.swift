@@ -33,6 +33,10 @@ public enum SocketOptionsCopy {
     for (name, option) in isV6 ? names + namesV6 : names {
       if let value = try? option.get(socket) { options.values[name] = value }
     }
+    // What the kernel tunes is not the application's, and changes all the time.
+    let locked = options.values[.bufferLock] ?? 0
+    if locked & 1 == 0 { options.values[.sendBuffer] = nil }
+    if locked & 2 == 0 { options.values[.receiveBuffer] = nil }
     if let mark = try? SocketOption.mark.get(socket) { options.values[.mark] = mark & ~Int32(bitPattern: markMask) }
     for (name, number) in timeouts { options.values[name] = timeout(socket, number) }
     var linger = Glibc.linger()

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Lab
 import LinuxNetwork
@@ -112,6 +113,18 @@ final class Wire {
   }
 }
 
+extension TCPSocket {
+  /// All that TCP_INFO says.
+  var information: hf_tcp_info {
+    get throws {
+      var info = hf_tcp_info()
+      var length = socklen_t(MemoryLayout<hf_tcp_info>.size)
+      try systemCall("getsockopt(TCP_INFO)") { getsockopt(number, Int32(IPPROTO_TCP), TCP_INFO, &info, &length) }
+      return info
+    }
+  }
+}
+
 /// Keeps back the TCP packets that arrive in a namespace over its eth0, and lets them in later, or loses them.
 final class Lock {
   private let namespace: Namespace
@@ -135,7 +148,20 @@ final class Lock {
     }
   }
 
-  func close() throws { try rule("-A") }
+  func close() throws {
+    try rule("-A")
+  }
+
+  /// Waits for two packets, loses the first and lets in the second: a hole.
+  func makeHole() throws {
+    var ids: [UInt32] = []
+    try wait(for: "two packets", until: .seconds(10)) {
+      _ = try queue.receive { ids.append($0.id) }
+      return ids.count >= 2
+    }
+    try queue.drop(ids[0], in: Lock.number)
+    try queue.accept(ids[1], in: Lock.number)
+  }
 
   /// - Parameter losing: what has arrived meanwhile is gone.
   func open(losing: Bool = false) throws {

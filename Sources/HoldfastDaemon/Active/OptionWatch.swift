@@ -1,0 +1,57 @@
+internal import LinuxNetwork
+internal import Replication
+internal import TCPModel
+
+/// Follows the socket options that applications change after the registration: a restored socket has those of the last look.
+///
+/// No event tells of a change, so every connection is looked at once in a round, a few at each turn. What has not changed costs
+/// some system calls here and nothing on the wire.
+final class OptionWatch {
+  private static let turnLength: UInt64 = 250_000_000
+  private static let turns = 20
+
+  private let table: ConnectionTable
+  private let feed: ReplicationFeed
+  private let markMask: UInt32
+  private var timer: Timer?
+  private var turn = 0
+  /// Who is still to be looked at in this round.
+  private var rest: [LiveConnection] = []
+
+  init(table: ConnectionTable, feed: ReplicationFeed, markMask: UInt32, loop: EventLoop) throws(SystemCallError) {
+    self.table = table
+    self.feed = feed
+    self.markMask = markMask
+    timer = try loop.addTimer(priority: LoopPriority.background, description: "option watch") { [weak self] in
+      self?.tick()
+    }
+    timer?.set(at: MonotonicClock.now + Self.turnLength)
+  }
+
+  private func tick() {
+    if turn == 0 { rest = Array(table.all) }
+    let left = Self.turns - turn
+    for _ in 0..<(rest.count + left - 1) / left {
+      if let connection = rest.popLast(), table[connection.id] === connection { look(at: connection) }
+    }
+    turn = (turn + 1) % Self.turns
+    feed.flushSoon()
+    timer?.set(at: MonotonicClock.now + Self.turnLength)
+  }
+
+  /// - Returns: whether something was new, and the standby is told.
+  @discardableResult
+  func look(at connection: LiveConnection) -> Bool {
+    let ledger = connection.ledger
+    if let boundary = connection.hastyUntil {
+      guard !ledger.output.sndUna.isBefore(boundary) else { return false }
+      connection.hastyUntil = nil
+      RestoredSocket.endHaste(connection.socket.number, ledger.options)
+    }
+    let options = SocketOptionsCopy.read(connection.socket.number, markMask: markMask)
+    guard options != ledger.options, !options.values.isEmpty else { return false }
+    ledger.options = options
+    feed.source.options(connection.id, options)
+    return true
+  }
+}
