@@ -135,7 +135,8 @@ let package = Package(
     .testTarget(
       name: "HoldfastDaemonTests",
       dependencies: [
-        "HoldfastDaemon", "ControlAPI", "LinuxNetwork", "Lab", "TCPModel", .product(name: "Logging", package: "swift-log"),
+        "HoldfastDaemon", "ControlAPI", "LinuxNetwork", "Lab", "TCPModel",
+        .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: strict),
     .testTarget(name: "LabTests", dependencies: ["Lab", "TCPModel"], swiftSettings: strict),
     .testTarget(
