@@ -242,7 +242,7 @@ public final class RestoredSocket {
   /// kernel did not take would leave an application waiting for an end that the peer has long said.
   private func reach(_ isReached: (TCPState) -> Bool) throws(SystemCallError) {
     for attempt in 0..<Self.attempts {
-      if isReached(try TCPInfo(socket.number).state) { return }
+      if isReached(try TCPInfo(number).state) { return }
       if attempt >= Self.attempts / 2 { poll(nil, 0, 1) } else { sched_yield() }
     }
     throw SystemCallError("injected segment", on: subject, errno: .timedOut)
