@@ -13,10 +13,10 @@ struct BenchCommand: ParsableCommand {
     case traffic, stall, restore
   }
 
-  @Option(help: "Rounds in which all subjects are measured in turn.") var rounds = 5
-  @Option(help: "Seconds of each measurement.") var seconds = 1.0
+  @Option(help: "Rounds in which all subjects are measured in turn.") var rounds = 7
+  @Option(help: "Seconds of each measurement.") var seconds = 0.5
   @Option(help: "Crashes for each kind of traffic.") var crashes = 5
-  @Option(help: "How many connections to restore; can be repeated.") var connections = [1000, 10_000]
+  @Option(help: "How many connections to restore; can be repeated.") var connections = [1000, 5000]
   @Option(help: "Measure only this part (traffic, stall, restore); can be repeated.") var only: [Part] = []
   @Option(help: "Only this congestion control; can be repeated. The default is cubic, and bbr if the kernel has it.")
   var congestion: [String] = []
@@ -44,7 +44,7 @@ struct BenchCommand: ParsableCommand {
     }
     if parts.contains(.stall) { try shown { try StallBench(crashes: crashes).run(&$0) } }
     if parts.contains(.restore) {
-      try shown { try RestoreBench(connections: connections, repetitions: rounds).run(&$0) }
+      try shown { try RestoreBench(connections: connections, repetitions: min(rounds, 3)).run(&$0) }
     }
     try shown {
       $0.note(
@@ -66,15 +66,15 @@ struct BenchCommand: ParsableCommand {
   }
 
   private func traffic(_ controls: [String], _ report: inout BenchReport) throws {
-    var subjects = [try Subject.plain(), try Subject.referenceGate(), try Subject.holdfast()]
-    if let before { subjects.append(try Subject.holdfast(folder: before)) }
-    if let proxy = try Subject.haproxy() {
-      subjects.append(proxy)
-    } else {
-      report.note("HAProxy is not installed (apt-get install haproxy): its column is left out.")
-    }
-    var numbers = controls.map { _ in subjects.map { _ in Measurements() } }
+    var names: [String] = []
+    var numbers: [[Measurements]] = []
     for round in 1...rounds {
+      // Anew in each round: how the scheduler places processes stays as it is for as long as they live.
+      let subjects = try subjects()
+      if numbers.isEmpty {
+        names = subjects.map(\.name)
+        numbers = controls.map { _ in subjects.map { _ in Measurements() } }
+      }
       for (control, name) in controls.enumerated() {
         // Each round begins with another one, so that none always follows the same.
         for turn in subjects.indices {
@@ -83,8 +83,16 @@ struct BenchCommand: ParsableCommand {
         }
       }
     }
-    for (control, name) in controls.enumerated() {
-      report.add(name, zip(subjects, numbers[control]).map { ($0.name, $1) })
+    if !names.contains("HAProxy") {
+      report.note("HAProxy is not installed (apt-get install haproxy): its column is left out.")
     }
+    for (control, name) in controls.enumerated() { report.add(name, Array(zip(names, numbers[control]))) }
+  }
+
+  private func subjects() throws -> [Subject] {
+    var subjects = [try Subject.plain(), try Subject.referenceGate(), try Subject.holdfast()]
+    if let before { subjects.append(try Subject.holdfast(folder: before)) }
+    if let proxy = try Subject.haproxy() { subjects.append(proxy) }
+    return subjects
   }
 }
