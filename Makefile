@@ -3,7 +3,7 @@
 CONFIGURATION ?= release
 SWIFT ?= swift
 BUILD = $(SWIFT) build -c $(CONFIGURATION)
-PROGRAMS = holdfastd holdfastctl holdfast-file-server
+PROGRAMS = holdfastd holdfastctl holdfast-proxy holdfast-file-server
 LAB = pattern-server reference-gate holdfast-lab
 BIN = .build/$(CONFIGURATION)
 

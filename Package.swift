@@ -17,11 +17,13 @@ let package = Package(
     .library(name: "Holdfast", targets: ["Holdfast"]),
     .executable(name: "holdfastd", targets: ["holdfastd"]),
     .executable(name: "holdfastctl", targets: ["holdfastctl"]),
+    .executable(name: "holdfast-proxy", targets: ["holdfast-proxy"]),
     .executable(name: "holdfast-file-server", targets: ["holdfast-file-server"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
     .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
   ],
@@ -61,12 +63,30 @@ let package = Package(
       dependencies: [
         "CLinux", "ControlAPI", "LinuxNetwork", .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
+    // What daemons share: configuration files, the journal, the service manager.
+    .target(
+      name: "DaemonSupport",
+      dependencies: [
+        "CSystemd", "TCPModel", "LinuxNetwork", .product(name: "Logging", package: "swift-log"),
+        .product(name: "TOMLKit", package: "TOMLKit"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: strict),
     .target(
       name: "HoldfastDaemon",
       dependencies: [
         "CLinux", "CSystemd", "TCPModel", "Replication", "Pairing", "LinuxNetwork", "TLSTransport", "ControlAPI",
+        "DaemonSupport",
         .product(name: "Logging", package: "swift-log"),
-        .product(name: "TOMLKit", package: "TOMLKit"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: strict),
+
+    .target(
+      name: "HoldfastProxy",
+      dependencies: [
+        "CLinux", "TCPModel", "LinuxNetwork", "ControlAPI", "Holdfast", "DaemonSupport",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
 
@@ -83,6 +103,12 @@ let package = Package(
         "Holdfast", "ControlAPI", "TLSTransport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: strict),
+    .executableTarget(
+      name: "holdfast-proxy",
+      dependencies: [
+        "HoldfastProxy", "ControlAPI", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: strict),
     .executableTarget(
       name: "holdfast-file-server",
@@ -135,9 +161,11 @@ let package = Package(
     .testTarget(
       name: "HoldfastDaemonTests",
       dependencies: [
-        "HoldfastDaemon", "ControlAPI", "LinuxNetwork", "Lab", "TCPModel",
+        "HoldfastDaemon", "DaemonSupport", "ControlAPI", "LinuxNetwork", "Lab", "TCPModel",
         .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: strict),
+    .testTarget(
+      name: "ProxyTests", dependencies: ["HoldfastProxy", "DaemonSupport", "TCPModel"], swiftSettings: strict),
     .testTarget(name: "LabTests", dependencies: ["Lab", "TCPModel"], swiftSettings: strict),
     .testTarget(
       name: "FailoverTests", dependencies: ["Lab", "Holdfast", "TCPModel", "LinuxNetwork", "TLSTransport"],

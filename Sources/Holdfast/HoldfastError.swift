@@ -32,7 +32,7 @@ extension HoldfastError: CustomStringConvertible {
     }
   }
 
-  init(_ failure: CallChannel.Failure, path: String) {
+  package init(_ failure: CallChannel.Failure, path: String) {
     switch failure {
     case .system(let error): self = .system(error)
     case .closed: self = .connectionLost(path: path)
@@ -41,7 +41,7 @@ extension HoldfastError: CustomStringConvertible {
     }
   }
 
-  init(connecting error: SystemCallError, path: String) {
+  package init(connecting error: SystemCallError, path: String) {
     switch error.errno {
     case .noSuchFileOrDirectory, .connectionRefused: self = .daemonNotRunning(path: path)
     case .permissionDenied: self = .notPermitted(path: path)

@@ -1,3 +1,4 @@
+internal import DaemonSupport
 internal import CLinux
 internal import ControlAPI
 internal import Glibc

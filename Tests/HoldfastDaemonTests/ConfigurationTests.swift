@@ -5,6 +5,7 @@ import TCPModel
 import TLSTransport
 import Testing
 
+@testable import DaemonSupport
 @testable import HoldfastDaemon
 
 /// A whole configuration of which each test changes one thing.

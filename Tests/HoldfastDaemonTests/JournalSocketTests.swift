@@ -2,6 +2,7 @@ import Glibc
 import Logging
 import Testing
 
+@testable import DaemonSupport
 @testable import HoldfastDaemon
 
 /// What journald would get, at its own address, in a mount namespace where nobody else listens there. Needs root.

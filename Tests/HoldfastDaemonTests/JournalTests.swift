@@ -2,6 +2,7 @@ import Glibc
 import Logging
 import Testing
 
+@testable import DaemonSupport
 @testable import HoldfastDaemon
 
 @Suite struct JournalTests {

@@ -1,5 +1,6 @@
 import Testing
 
+@testable import DaemonSupport
 @testable import HoldfastDaemon
 
 @Suite struct ServiceManagerTests {

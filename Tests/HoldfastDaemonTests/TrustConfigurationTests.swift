@@ -2,6 +2,7 @@ import Glibc
 import TLSTransport
 import Testing
 
+@testable import DaemonSupport
 @testable import HoldfastDaemon
 
 /// A configuration on disk, with the keys that it names.

@@ -28,12 +28,22 @@ import Testing
         "CLinux", "ControlAPI", "FoundationEssentials", "Glibc", "LinuxNetwork", "Synchronization", "SystemPackage",
       ]),
     Target(
+      folder: "Sources/DaemonSupport",
+      mayImport: ["CSystemd", "Glibc", "LinuxNetwork", "Logging", "SystemPackage", "TCPModel", "TOMLKit"]),
+    Target(
       folder: "Sources/HoldfastDaemon",
       mayImport: [
-        "CLinux", "CSystemd", "ControlAPI", "FoundationEssentials", "Glibc", "LinuxNetwork", "Logging", "Pairing",
-        "Replication", "SystemPackage", "TCPModel", "TLSTransport", "TOMLKit",
+        "CLinux", "CSystemd", "ControlAPI", "DaemonSupport", "FoundationEssentials", "Glibc", "LinuxNetwork", "Logging",
+        "Pairing", "Replication", "SystemPackage", "TCPModel", "TLSTransport",
+      ]),
+    Target(
+      folder: "Sources/HoldfastProxy",
+      mayImport: [
+        "CLinux", "ControlAPI", "DaemonSupport", "Glibc", "Holdfast", "LinuxNetwork", "Logging", "NIOCore", "NIOPosix",
+        "Synchronization", "SystemPackage", "TCPModel",
       ]),
     Target(folder: "Sources/holdfastd", mayImport: ["ArgumentParser", "ControlAPI", "HoldfastDaemon", "Logging"]),
+    Target(folder: "Sources/holdfast-proxy", mayImport: ["ArgumentParser", "ControlAPI", "HoldfastProxy", "Logging"]),
     Target(
       folder: "Sources/holdfastctl",
       mayImport: [

@@ -1,36 +1,24 @@
-internal import Glibc
-internal import LinuxNetwork
-internal import SystemPackage
+public import DaemonSupport
 internal import TLSTransport
-internal import TOMLKit
 
 extension Configuration {
-  /// Far beyond any configuration; a device or a growing log named by mistake is not read for ever.
-  private static let longest = 1 << 20
+  private static let topKeys = ["node", "pair", "service"]
 
   /// Reads and checks the file, and the keys that it names.
   /// - Parameter checkingKeys: false for what has to be done even when they cannot be used.
   public static func load(path: String, checkingKeys: Bool = true) throws(ConfigurationError) -> Configuration {
-    let configuration = try parse(try contents(path), file: path)
+    let configuration = try ConfigurationFile.read(path: path, known: topKeys) { root throws(ConfigurationError) in
+      try Configuration(root)
+    }
     if checkingKeys { try configuration.checkKeys(file: path) }
     return configuration
   }
 
   /// Checks `text`; errors name `file`.
   public static func parse(_ text: String, file: String) throws(ConfigurationError) -> Configuration {
-    let root: TOMLTable
-    do {
-      root = try TOMLTable(string: text)
-    } catch let error as TOMLParseError {
-      let place = error.source.begin
-      throw ConfigurationError(
-        file: file, problem: .syntax(line: place.line, column: place.column, reason: error.description))
-    } catch {
-      throw ConfigurationError(file: file, problem: .syntax(line: 1, column: 1, reason: "\(error)"))
+    try ConfigurationFile.parse(text, file: file, known: topKeys) { root throws(ConfigurationError) in
+      try Configuration(root)
     }
-    let configuration = try Configuration(TableReader(root, file: file, known: ["node", "pair", "service"]))
-    // The values that a table hands out point into it.
-    return withExtendedLifetime(root) { configuration }
   }
 
   /// That every pair can show its certificate.
@@ -50,32 +38,6 @@ extension Configuration {
       if trust.peers.contains(identity.fingerprint) {
         throw mistake("peer_fingerprint", "is that of this host's own certificate; that of the other host's is needed")
       }
-    }
-  }
-
-  private static func contents(_ path: String) throws(ConfigurationError) -> String {
-    func failure(_ problem: ConfigurationError.Problem) -> ConfigurationError {
-      ConfigurationError(file: path, problem: problem)
-    }
-    do {
-      let descriptor = try FileDescriptor.open(path, .readOnly)
-      defer { try? descriptor.close() }
-      var bytes = [UInt8](repeating: 0, count: longest + 1)
-      var count = 0
-      while count < bytes.count {
-        let read = try bytes.withUnsafeMutableBytes { try descriptor.read(into: .init(rebasing: $0[count...])) }
-        if read == 0 { break }
-        count += read
-      }
-      guard count <= longest else { throw failure(.tooLong(limit: longest)) }
-      guard let text = String(validating: bytes[..<count], as: UTF8.self) else { throw failure(.notText) }
-      return text
-    } catch let error as ConfigurationError {
-      throw error
-    } catch let error as Errno {
-      throw failure(.unreadable(error))
-    } catch {
-      throw failure(.unreadable(.ioError))
     }
   }
 

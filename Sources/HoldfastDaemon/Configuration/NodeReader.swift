@@ -1,3 +1,5 @@
+internal import DaemonSupport
+
 extension Configuration.Node {
   init(_ table: TableReader) throws(ConfigurationError) {
     self.init(name: try table.name("name"))

@@ -1,3 +1,4 @@
+internal import DaemonSupport
 internal import Glibc
 internal import LinuxNetwork
 internal import TLSTransport

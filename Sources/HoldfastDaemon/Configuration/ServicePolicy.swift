@@ -1,3 +1,5 @@
+internal import DaemonSupport
+
 extension Configuration {
   /// What becomes of a service's connections, and how many there may be.
   public struct Service: Sendable, Equatable {

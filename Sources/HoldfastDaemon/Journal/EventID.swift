@@ -1,3 +1,4 @@
+internal import DaemonSupport
 public import Logging
 
 /// The kinds of events that an operator's tools may wait for.
@@ -42,7 +43,7 @@ public enum EventID: String, CaseIterable, Sendable {
   public var messageID: String { rawValue }
 
   /// Under this metadata key the id travels to the log handler.
-  static let metadataKey = "MESSAGE_ID"
+  static let metadataKey = LogRecord.eventKey
 }
 
 extension Logger {
@@ -54,5 +55,12 @@ extension Logger {
     log(
       level: level, message(), metadata: metadata.merging([EventID.metadataKey: "\(id.messageID)"]) { $1 },
       file: file, function: function, line: line)
+  }
+}
+
+extension Logger {
+  /// The daemon's own logger.
+  public static func daemon(level: Logger.Level = .info) -> Logger {
+    Logger(label: "holdfastd") { _ in DaemonLogHandler(level: level) }
   }
 }

@@ -1,20 +1,20 @@
 internal import CSystemd
 
 /// Tells the service manager how the daemon is (sd_notify(3)); without one, nothing happens. The watchdog is fed by the loop.
-final class ServiceManager {
+package final class ServiceManager {
   private let send: (String) -> Void
   private var shown: String?
 
   /// What the manager does not hear it cannot act upon, and neither can the daemon: errors are of no use here.
-  convenience init() { self.init { _ = sd_notify(0, $0) } }
+  package convenience init() { self.init { _ = sd_notify(0, $0) } }
 
-  init(send: @escaping (String) -> Void) { self.send = send }
+  package init(send: @escaping (String) -> Void) { self.send = send }
 
   /// Start-up is over.
-  func ready() { send("READY=1") }
+  package func ready() { send("READY=1") }
 
   /// One line, shown by `systemctl status`. Costs nothing while it stays the same, so it may be told at every turn.
-  func status(_ text: String) {
+  package func status(_ text: String) {
     guard text != shown else { return }
     shown = text
     // A newline would begin another assignment.
@@ -22,5 +22,5 @@ final class ServiceManager {
   }
 
   /// An orderly end has begun.
-  func stopping() { send("STOPPING=1") }
+  package func stopping() { send("STOPPING=1") }
 }

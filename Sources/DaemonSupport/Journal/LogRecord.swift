@@ -1,18 +1,24 @@
-internal import Logging
+package import Logging
 
 /// One thing to log, in the two forms in which it can leave the daemon.
-struct LogRecord {
-  let level: Logger.Level
-  let message: String
-  let messageID: String?
+package struct LogRecord {
+  /// The program that logs.
+  package let identifier: String
+  package let level: Logger.Level
+  package let message: String
+  package let messageID: String?
   /// In the order of their keys, so that equal events give equal lines.
-  let values: [(key: String, value: String)]
-  let file: String
-  let function: String
-  let line: UInt
+  package let values: [(key: String, value: String)]
+  package let file: String
+  package let function: String
+  package let line: UInt
+
+  /// Under this metadata key the id of a kind of events travels to the log handler.
+  package static let eventKey = "MESSAGE_ID"
 
   /// - Parameter context: what the logger itself carries; what the event says counts more.
-  init(_ event: LogEvent, context: Logger.Metadata, provided: Logger.Metadata = [:]) {
+  package init(_ event: LogEvent, context: Logger.Metadata, provided: Logger.Metadata = [:], identifier: String = "holdfastd")  {
+    self.identifier = identifier
     level = event.level
     message = event.message.description
     file = event.file
@@ -20,12 +26,12 @@ struct LogRecord {
     line = event.line
     var metadata = context.merging(provided) { $1 }.merging(event.metadata ?? [:]) { $1 }
     if let error = event.error, metadata["error"] == nil { metadata["error"] = "\(error)" }
-    messageID = metadata.removeValue(forKey: EventID.metadataKey)?.description
+    messageID = metadata.removeValue(forKey: Self.eventKey)?.description
     values = metadata.map { ($0.key, $0.value.description) }.sorted { $0.0 < $1.0 }
   }
 
   /// syslog(3)'s numbers.
-  var priority: Int {
+  package var priority: Int {
     switch level {
     case .trace, .debug: 7
     case .info: 6
@@ -37,16 +43,16 @@ struct LogRecord {
   }
 
   /// `notice takeover completed connections=312 reason="all paths silent"`: always one line.
-  var text: String {
+  package var text: String {
     values.reduce(into: "\(level) \(Self.oneLine(message))") { text, entry in
       text += " \(entry.key)=\(Self.quoted(entry.value))"
     }
   }
 
   /// The fields of a journal entry (systemd.journal-fields(7)).
-  var journalFields: [String] {
+  package var journalFields: [String] {
     var fields = [
-      "MESSAGE=\(message)", "PRIORITY=\(priority)", "SYSLOG_IDENTIFIER=holdfastd", "CODE_FILE=\(file)",
+      "MESSAGE=\(message)", "PRIORITY=\(priority)", "SYSLOG_IDENTIFIER=\(identifier)", "CODE_FILE=\(file)",
       "CODE_LINE=\(line)", "CODE_FUNC=\(function)",
     ]
     if let messageID { fields.append("MESSAGE_ID=\(messageID)") }
@@ -56,7 +62,7 @@ struct LogRecord {
 
   /// `oldRole`, `old-role` and `old_role` are all HOLDFAST_OLD_ROLE. The journal takes upper case letters, digits and
   /// underscores, 64 bytes at most, and drops the whole entry for any other name.
-  static func fieldName(_ key: String) -> String {
+  package static func fieldName(_ key: String) -> String {
     var name = "HOLDFAST_"
     var afterSmall = false
     for byte in key.utf8 {

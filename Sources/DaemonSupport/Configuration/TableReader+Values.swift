@@ -1,10 +1,10 @@
 internal import LinuxNetwork
-internal import TCPModel
+package import TCPModel
 
 /// The kinds of values that the daemon's own tables hold.
 extension TableReader {
   /// A required name, as it stands in the journal and on the command line.
-  func name(_ key: String) throws(ConfigurationError) -> String {
+  package func name(_ key: String) throws(ConfigurationError) -> String {
     let expected = "a name of 1 to 64 letters, digits, \".\", \"_\" and \"-\""
     guard let text = try string(key, expected: expected) else { throw error(key, .missing(expected: expected)) }
     let allowed = text.utf8.allSatisfy {
@@ -22,7 +22,7 @@ extension TableReader {
   }
 
   /// A time in nanoseconds.
-  func duration(_ key: String, _ range: ClosedRange<UInt64>) throws(ConfigurationError) -> UInt64? {
+  package func duration(_ key: String, _ range: ClosedRange<UInt64>) throws(ConfigurationError) -> UInt64? {
     let expected =
       "a duration from \(DurationText.text(range.lowerBound)) to \(DurationText.text(range.upperBound)), as in \"50ms\""
     guard let text = try string(key, expected: expected) else { return nil }
@@ -33,7 +33,7 @@ extension TableReader {
   }
 
   /// One of an enumeration's words.
-  func choice<Choice: RawRepresentable<String> & CaseIterable>(_ key: String, _: Choice.Type)
+  package func choice<Choice: RawRepresentable<String> & CaseIterable>(_ key: String, _: Choice.Type)
     throws(ConfigurationError) -> Choice?
   {
     guard let text = try string(key, expected: Self.list(Choice.self)) else { return nil }
@@ -43,12 +43,12 @@ extension TableReader {
     return choice
   }
 
-  static func list<Choice: RawRepresentable<String> & CaseIterable>(_: Choice.Type) -> String {
+  package static func list<Choice: RawRepresentable<String> & CaseIterable>(_: Choice.Type) -> String {
     Choice.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
   }
 
   /// `local` and `peer`: two ends that can talk to each other.
-  func endpoints() throws(ConfigurationError) -> (local: Endpoint, peer: Endpoint) {
+  package func endpoints() throws(ConfigurationError) -> (local: Endpoint, peer: Endpoint) {
     let local = try endpoint("local"), peer = try endpoint("peer")
     guard local.address.isIPv6 == peer.address.isIPv6 else {
       throw error("peer", .conflict("\(peer) and local = \(local) are not both IPv4 or both IPv6"))
@@ -58,9 +58,19 @@ extension TableReader {
   }
 
   private func endpoint(_ key: String) throws(ConfigurationError) -> Endpoint {
-    let expected = "an address and a port, as in \"10.78.0.1:7411\" or \"[fd78::1]:7411\""
-    guard let text = try string(key, expected: expected) else { throw error(key, .missing(expected: expected)) }
-    guard let endpoint = Endpoint(text) else { throw error(key, .badValue(expected: expected, found: "\"\(text)\"")) }
+    guard let text = try string(key, expected: Self.endpointForm) else {
+      throw error(key, .missing(expected: Self.endpointForm))
+    }
+    return try endpoint(text, at: key)
+  }
+
+  private static let endpointForm = "an address and a port, as in \"10.78.0.1:7411\" or \"[fd78::1]:7411\""
+
+  /// `text`, which stands at `key`, as the endpoint of one host.
+  package func endpoint(_ text: String, at key: String) throws(ConfigurationError) -> Endpoint {
+    guard let endpoint = Endpoint(text) else {
+      throw error(key, .badValue(expected: Self.endpointForm, found: "\"\(text)\""))
+    }
     guard endpoint.address.isHost else {
       throw error(
         key, .badValue(expected: "the address of one host, routable without naming an interface", found: "\"\(text)\""))

@@ -2,17 +2,17 @@ internal import CSystemd
 internal import Glibc
 
 /// Where log records go. Both ways are one system call for a record, so that records of different threads never mix.
-enum LogOutput: Sendable {
+package enum LogOutput: Sendable {
   case journal
   /// Lines to this descriptor.
   case lines(Int32)
 
   /// The journal if the service manager tied standard error to it, else lines on standard error; never both.
-  static var standard: LogOutput { isJournal(STDERR_FILENO) ? .journal : .lines(STDERR_FILENO) }
+  package static var standard: LogOutput { isJournal(STDERR_FILENO) ? .journal : .lines(STDERR_FILENO) }
 
   /// Whether `descriptor` is the stream that $JOURNAL_STREAM names by device and inode (systemd.exec(5)). The variable alone
   /// says nothing: children inherit it, also those whose output goes elsewhere.
-  static func isJournal(_ descriptor: Int32, variable: String? = getenv("JOURNAL_STREAM").map { String(cString: $0) })
+  package static func isJournal(_ descriptor: Int32, variable: String? = getenv("JOURNAL_STREAM").map { String(cString: $0) })
     -> Bool
   {
     let parts = (variable ?? "").split(separator: ":").map { UInt64($0) }
@@ -22,7 +22,7 @@ enum LogOutput: Sendable {
     return UInt64(status.st_dev) == device && UInt64(status.st_ino) == inode
   }
 
-  func write(_ record: LogRecord) {
+  package func write(_ record: LogRecord) {
     switch self {
     case .journal:
       // The journal refuses what it cannot hold (a full disk, an entry that is too long); the message must not vanish.
@@ -31,7 +31,7 @@ enum LogOutput: Sendable {
     }
   }
 
-  static func write(_ line: String, to descriptor: Int32) {
+  package static func write(_ line: String, to descriptor: Int32) {
     var line = line + "\n"
     line.withUTF8 { bytes in
       var rest = UnsafeRawBufferPointer(bytes)

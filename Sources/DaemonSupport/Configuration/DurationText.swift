@@ -1,11 +1,11 @@
 /// Times as they stand in the configuration: a whole number and its unit, `50ms`.
-enum DurationText {
+package enum DurationText {
   private static let units: [(suffix: String, nanoseconds: UInt64)] = [
     ("us", 1000), ("ms", 1_000_000), ("min", 60_000_000_000), ("s", 1_000_000_000),
   ]
 
   /// The nanoseconds that `text` means; nil for anything but digits followed by us, ms, s or min, and for what does not fit.
-  static func nanoseconds(_ text: String) -> UInt64? {
+  package static func nanoseconds(_ text: String) -> UInt64? {
     let digits = text.prefix { $0.isASCII && $0.isNumber }
     guard let number = UInt64(digits), let unit = units.first(where: { $0.suffix == text[digits.endIndex...] }) else {
       return nil
@@ -15,7 +15,7 @@ enum DurationText {
   }
 
   /// The shortest text that means exactly so many nanoseconds (whole microseconds).
-  static func text(_ nanoseconds: UInt64) -> String {
+  package static func text(_ nanoseconds: UInt64) -> String {
     for unit in [units[3], units[1]] where nanoseconds >= unit.nanoseconds && nanoseconds % unit.nanoseconds == 0 {
       return "\(nanoseconds / unit.nanoseconds)\(unit.suffix)"
     }

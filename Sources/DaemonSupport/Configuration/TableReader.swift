@@ -1,13 +1,13 @@
-internal import TOMLKit
+package import TOMLKit
 
 /// A table of the file with the way to it, so that whatever is wrong inside can be named.
-struct TableReader {
+package struct TableReader {
   private let table: TOMLTable
   private let file: String
   private let path: String
 
   /// Throws for a key that is not among `known`: a misspelt key must not silently leave its default in force.
-  init(_ table: TOMLTable, file: String, path: String = "", known: [String]) throws(ConfigurationError) {
+  package init(_ table: TOMLTable, file: String, path: String = "", known: [String]) throws(ConfigurationError) {
     self.table = table
     self.file = file
     self.path = path
@@ -16,19 +16,19 @@ struct TableReader {
     }
   }
 
-  func error(_ key: String, _ problem: ConfigurationError.Problem) -> ConfigurationError {
+  package func error(_ key: String, _ problem: ConfigurationError.Problem) -> ConfigurationError {
     let dotted = [path, key].filter { !$0.isEmpty }.joined(separator: ".")
     return ConfigurationError(file: file, key: dotted, problem: problem)
   }
 
   // MARK: Values
 
-  func string(_ key: String, expected: String) throws(ConfigurationError) -> String? {
+  package func string(_ key: String, expected: String) throws(ConfigurationError) -> String? {
     guard let value = table[key] else { return nil }
     return try string(value, at: key, expected: expected)
   }
 
-  func strings(_ key: String, expected: String) throws(ConfigurationError) -> [(text: String, key: String)] {
+  package func strings(_ key: String, expected: String) throws(ConfigurationError) -> [(text: String, key: String)] {
     let array = try array(key, expected: expected)
     var strings: [(text: String, key: String)] = []
     for index in array.indices {
@@ -39,13 +39,13 @@ struct TableReader {
   }
 
   /// One string, or an array of them; empty when it is not there.
-  func stringOrStrings(_ key: String, expected: String) throws(ConfigurationError) -> [(text: String, key: String)] {
+  package func stringOrStrings(_ key: String, expected: String) throws(ConfigurationError) -> [(text: String, key: String)] {
     guard let value = table[key] else { return [] }
     guard value.type == .array else { return [(try string(value, at: key, expected: expected), key)] }
     return try strings(key, expected: expected)
   }
 
-  func integer(_ key: String, _ range: ClosedRange<Int>, expected: String) throws(ConfigurationError) -> Int? {
+  package func integer(_ key: String, _ range: ClosedRange<Int>, expected: String) throws(ConfigurationError) -> Int? {
     guard let value = table[key] else { return nil }
     guard value.type == .int, let number = value.int else { throw wrongType(value, at: key, expected: expected) }
     guard range.contains(number) else { throw error(key, .badValue(expected: expected, found: "\(number)")) }
@@ -54,13 +54,13 @@ struct TableReader {
 
   // MARK: Tables
 
-  func table(_ key: String, known: [String]) throws(ConfigurationError) -> TableReader? {
+  package func table(_ key: String, known: [String]) throws(ConfigurationError) -> TableReader? {
     guard let value = table[key] else { return nil }
     return try reader(value, at: key, known: known)
   }
 
   /// An array of tables (`[[key]]`, or `key = [ { … } ]`); empty when it is not there.
-  func tables(_ key: String, known: [String]) throws(ConfigurationError) -> [TableReader] {
+  package func tables(_ key: String, known: [String]) throws(ConfigurationError) -> [TableReader] {
     let array = try array(key, expected: "an array of tables")
     var readers: [TableReader] = []
     for index in array.indices { readers.append(try reader(array[index], at: "\(key)[\(index)]", known: known)) }

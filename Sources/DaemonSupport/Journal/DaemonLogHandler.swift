@@ -6,13 +6,18 @@ public struct DaemonLogHandler: LogHandler {
   public var metadata: Logger.Metadata = [:]
   public var metadataProvider: Logger.MetadataProvider?
   private let output: LogOutput
+  private let identifier: String
 
   /// Logs to the journal when standard error is connected to it ($JOURNAL_STREAM), else as lines on standard error.
-  public init(level: Logger.Level = .info) { self.init(level: level, output: .standard) }
+  /// - Parameter identifier: the program's name in the journal.
+  public init(level: Logger.Level = .info, identifier: String = "holdfastd") {
+    self.init(level: level, output: .standard, identifier: identifier)
+  }
 
-  init(level: Logger.Level, output: LogOutput) {
+  package init(level: Logger.Level, output: LogOutput, identifier: String = "holdfastd") {
     logLevel = level
     self.output = output
+    self.identifier = identifier
   }
 
   public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -21,13 +26,6 @@ public struct DaemonLogHandler: LogHandler {
   }
 
   public func log(event: LogEvent) {
-    output.write(LogRecord(event, context: metadata, provided: metadataProvider?.get() ?? [:]))
-  }
-}
-
-extension Logger {
-  /// The daemon's own logger.
-  public static func daemon(level: Logger.Level = .info) -> Logger {
-    Logger(label: "holdfastd") { _ in DaemonLogHandler(level: level) }
+    output.write(LogRecord(event, context: metadata, provided: metadataProvider?.get() ?? [:], identifier: identifier))
   }
 }

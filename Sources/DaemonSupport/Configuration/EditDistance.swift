@@ -1,15 +1,15 @@
 /// Which known word somebody may have meant.
-enum EditDistance {
+package enum EditDistance {
   /// The word of `candidates` that the fewest insertions, deletions, replacements and swaps of neighbours make out of `word`;
   /// nil when none is near.
-  static func nearest(to word: String, among candidates: [String]) -> String? {
+  package static func nearest(to word: String, among candidates: [String]) -> String? {
     let best = candidates.map { ($0, between(word, $0)) }.min { $0.1 < $1.1 }
     guard let (candidate, distance) = best, distance <= max(2, candidate.count / 3) else { return nil }
     return candidate
   }
 
   /// Optimal string alignment.
-  static func between(_ left: String, _ right: String) -> Int {
+  package static func between(_ left: String, _ right: String) -> Int {
     let left = Array(left.lowercased()), right = Array(right.lowercased())
     var rows = [Array(0...right.count)]
     for i in 0..<left.count {
