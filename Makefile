@@ -29,6 +29,7 @@ test: lab test-build
 	HOLDFAST_PRODUCTS=$(CURDIR)/$(BIN) SWIFT="$(SWIFT)" Tests/run-tests
 
 test-build: install-deps
+	@.ci/install-dependencies tests
 	$(SWIFT) build --build-tests
 
 # 50 crashes per shape, at random instants: an hour or less.
@@ -43,9 +44,13 @@ install: build
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/holdfast
 	install -m 755 $(BIN)/holdfastd $(DESTDIR)$(PREFIX)/sbin/holdfastd
 	install -m 755 $(BIN)/holdfastctl $(DESTDIR)$(PREFIX)/bin/holdfastctl
+	install -m 755 $(BIN)/holdfast-proxy $(DESTDIR)$(PREFIX)/sbin/holdfast-proxy
 	install -m 644 systemd/holdfastd.service $(DESTDIR)$(UNITDIR)/holdfastd.service
+	install -m 644 systemd/holdfast-proxy.service $(DESTDIR)$(UNITDIR)/holdfast-proxy.service
 	@test -e $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfastd.toml \
 	  || install -m 640 etc/holdfast/holdfastd.toml $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfastd.toml
+	@# A sample: a proxy that nobody has configured must not start.
+	install -m 640 etc/holdfast/holdfast-proxy.toml $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfast-proxy.toml.sample
 
 # Debian packages, only those that are missing.
 install-deps:

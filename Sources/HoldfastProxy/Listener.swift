@@ -18,7 +18,8 @@ final class Listener: Sendable {
   /// Binds and starts.
   /// - Parameter onClient: called on the listener's thread; each must be answered by one call of `left`.
   init(
-    _ frontend: ProxyConfiguration.Frontend, logger: Logger, onClient: @escaping @Sendable (Listener, consuming Descriptor) -> Void
+    _ frontend: ProxyConfiguration.Frontend, logger: Logger,
+    onClient: @escaping @Sendable (Listener, consuming Descriptor) -> Void
   ) throws(SystemCallError) {
     self.frontend = frontend
     self.onClient = onClient

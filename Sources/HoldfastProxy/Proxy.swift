@@ -50,7 +50,8 @@ final class Proxy {
     logger.notice(
       "serving",
       metadata: [
-        "frontends": "\(configuration.frontends.map(\.name).joined(separator: " "))", "service": "\(configuration.service)",
+        "frontends": "\(configuration.frontends.map(\.name).joined(separator: " "))",
+        "service": "\(configuration.service)",
       ])
     manager.ready()
     while !wait(for: signals) { manager.status("\(admission.count) sessions") }

@@ -61,6 +61,22 @@ import Testing
     }
   }
 
+  @Test func everyKeyOfTheProxyIsInItsDocumentAndInTheSample() throws {
+    let source = try required("Sources/HoldfastProxy/Configuration/ProxyConfigurationLoader.swift")
+    let keys = source.matches(of: /Keys = \[([^\]]*)\]/).flatMap { list in
+      list.output.1.matches(of: /"(\w+)"/).map(\.output.1)
+    }
+    #expect(keys.count >= 20)
+    let document = try required("docs/proxy.md")
+    let sample = try required("etc/holdfast/holdfast-proxy.toml")
+    for key in keys {
+      let isExplained = document.contains("`\(key)`") || document.contains("\(key)]")
+      #expect(isExplained, "\(key) is not in docs/proxy.md")
+      let isShown = sample.contains("\(key) =") || sample.contains("\(key)]")
+      #expect(isShown, "\(key) is not in the sample")
+    }
+  }
+
   /// Fields of the journal are an interface: an operator who looks for one finds it explained.
   @Test func everyFieldIsInTheOperatorsDocument() throws {
     let document = try required("docs/operations.md")

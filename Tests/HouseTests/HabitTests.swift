@@ -50,6 +50,10 @@ import Testing
     }
     #expect(lines.contains { $0.hasPrefix("WatchdogSec=") })
     #expect(!lines.contains { $0.hasPrefix("PrivateUsers=yes") }, "repair mode needs the user namespace of the network")
+    let proxy = try #require(Tree.text("systemd/holdfast-proxy.service")).split(separator: "\n")
+    for needed in ["Type=notify", "User=holdfast", "ExecStart=/usr/sbin/holdfast-proxy"] {
+      #expect(proxy.contains { $0 == needed }, "\(needed)")
+    }
     let account = try #require(Tree.text("systemd/holdfast.sysusers"))
     #expect(account.contains("u holdfast "))
   }

@@ -12,7 +12,9 @@ package enum LogOutput: Sendable {
 
   /// Whether `descriptor` is the stream that $JOURNAL_STREAM names by device and inode (systemd.exec(5)). The variable alone
   /// says nothing: children inherit it, also those whose output goes elsewhere.
-  package static func isJournal(_ descriptor: Int32, variable: String? = getenv("JOURNAL_STREAM").map { String(cString: $0) })
+  package static func isJournal(
+    _ descriptor: Int32, variable: String? = getenv("JOURNAL_STREAM").map { String(cString: $0) }
+  )
     -> Bool
   {
     let parts = (variable ?? "").split(separator: ":").map { UInt64($0) }

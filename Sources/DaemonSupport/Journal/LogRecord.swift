@@ -17,7 +17,9 @@ package struct LogRecord {
   package static let eventKey = "MESSAGE_ID"
 
   /// - Parameter context: what the logger itself carries; what the event says counts more.
-  package init(_ event: LogEvent, context: Logger.Metadata, provided: Logger.Metadata = [:], identifier: String = "holdfastd")  {
+  package init(
+    _ event: LogEvent, context: Logger.Metadata, provided: Logger.Metadata = [:], identifier: String = "holdfastd"
+  ) {
     self.identifier = identifier
     level = event.level
     message = event.message.description

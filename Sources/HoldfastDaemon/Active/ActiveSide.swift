@@ -89,6 +89,8 @@ final class ActiveSide {
 
   private func endIfClosed(_ connection: LiveConnection) {
     guard let info = try? TCPInfo(connection.socket.number), info.state == .close else { return }
+    // The application has not had all of it: another host must be able to give it the rest, and the end.
+    if connection.keepsEnd { return }
     logger.debug("connection ended", metadata: ["connection": "\(connection.name)"])
     onEvent?(.ended, connection, "ended")
     forget(connection, passing: Self.timeWait)

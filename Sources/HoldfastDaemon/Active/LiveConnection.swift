@@ -59,6 +59,12 @@ final class LiveConnection {
 
   var id: UInt64 { ledger.identity.id }
 
+  /// With retention `confirm` the end of the input is input, too: a connection that both sides have ended in order is kept until
+  /// the application releases it.
+  var keepsEnd: Bool {
+    ledger.identity.retention == .confirm && ledger.input.finReceived && !ledger.wasReset && !isClosing
+  }
+
   /// A lower bound of copied_seq: what the application has read for certain.
   ///
   /// The two reads are not one moment, so rcv_nxt is read first: input that arrives in between makes the result too low, never

@@ -92,6 +92,7 @@ final class ServerPool: Sendable {
     guard table.withLock({ $0.note(index, reached: reached) }) else { return }
     let server = configuration.servers[index]
     logger.log(
-      level: reached ? .notice : .warning, reached ? "server is up" : "server is down", metadata: ["server": "\(server)"])
+      level: reached ? .notice : .warning, reached ? "server is up" : "server is down",
+      metadata: ["server": "\(server)"])
   }
 }

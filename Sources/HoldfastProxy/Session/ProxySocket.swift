@@ -29,7 +29,8 @@ enum ProxySocket {
     try set(number, Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, 1, "IP_BIND_ADDRESS_NO_PORT")
     // connect(2) waits no longer than this; longer waits of NIO's non-blocking calls do not exist.
     var limit = timeval(
-      tv_sec: Int(timeout / 1_000_000_000), tv_usec: Int(max(timeout % 1_000_000_000 / 1000, timeout < 1_000_000_000 ? 1 : 0)))
+      tv_sec: Int(timeout / 1_000_000_000),
+      tv_usec: Int(max(timeout % 1_000_000_000 / 1000, timeout < 1_000_000_000 ? 1 : 0)))
     try systemCall("setsockopt(SO_SNDTIMEO)", on: "\(server)") {
       setsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     }

@@ -12,9 +12,10 @@ public final class ProtectedPair {
 
   /// - Parameter prepare: changes the hosts before anything is started in them.
   public init(
-    options: DaemonHost.Options = DaemonHost.Options(), prepare: (Topology) throws -> Void = { _ in }
+    options: DaemonHost.Options = DaemonHost.Options(), withServer: Bool = false,
+    prepare: (Topology) throws -> Void = { _ in }
   ) throws {
-    topology = try Topology()
+    topology = try Topology(withServer: withServer)
     try prepare(topology)
     alpha = try DaemonHost(.alpha, in: topology, options: options)
     beta = try DaemonHost(.beta, in: topology, options: options)

@@ -1,7 +1,8 @@
 internal import Glibc
 internal import LinuxNetwork
 
-/// Four network namespaces: a client and two hosts on one LAN bridge, and a separate link between the two hosts.
+/// Four network namespaces: a client and two hosts on one LAN bridge, and a separate link between the two hosts; and a fifth
+/// for somebody else's server, where one is asked for.
 ///
 /// Captures are taken on the bridge: before what a test does to the client's link (loss, reordering), so that the order in
 /// which the service's packets appear is the order in which they were sent.
@@ -10,18 +11,23 @@ public final class Topology: Sendable {
   public let alpha: Namespace
   public let beta: Namespace
   public let lan: Namespace
+  /// 10.77.0.20; nil unless asked for.
+  public let server: Namespace?
 
   public static let bridge = "br0"
   /// The bridge's port towards the client.
   public static let clientPort = "v-client"
 
-  public init() throws {
+  public init(withServer: Bool = false) throws {
     lan = try Namespace("lan")
+    server = withServer ? try Namespace("server") : nil
     client = try Namespace("client")
     alpha = try Namespace("alpha")
     beta = try Namespace("beta")
     try lan.ip(batch: "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set br0 up\n")
-    for (namespace, name, digit) in [(client, "client", 9), (alpha, "alpha", 1), (beta, "beta", 2)] {
+    var hosts = [(client, "client", 9), (alpha, "alpha", 1), (beta, "beta", 2)]
+    if let server { hosts.append((server, "server", 20)) }
+    for (namespace, name, digit) in hosts {
       // Addresses are usable at once.
       try namespace.setSysctl("net.ipv6.conf.default.accept_dad", "0")
       try lan.ip(
@@ -44,7 +50,7 @@ public final class Topology: Sendable {
     }
     try wait(for: "the bridge to forward", until: .seconds(10)) {
       try Tool.run("bridge", "-n", lan.name, "link").split(separator: "\n").count { $0.contains("state forwarding") }
-        == 3
+        == hosts.count
     }
   }
 

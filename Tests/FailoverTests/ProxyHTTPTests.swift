@@ -1,0 +1,113 @@
+import Glibc
+import Lab
+import Testing
+
+/// nginx behind the proxy and curl in front of it, neither of them changed; the proxy's host dies in the middle.
+@Suite(.serialized)
+struct ProxyHTTPTests {
+  private struct Site {
+    let lab: ProxiedPair
+    let content = Pattern(seed: 11).bytes(0..<(24 << 20))
+
+    init(backend: String = "", listen: String = "") throws {
+      lab = try ProxiedPair(port: 80, backend: backend)
+      let folder = lab.folder
+      try Files.makeFolders("\(folder)/www/up")
+      let content = content
+      try Files.append(to: "\(folder)/www/large") { write in try write(content) }
+      try Files.write(Array("small\n".utf8), to: "\(folder)/www/small")
+      try Files.write(
+        """
+        daemon off;
+        user root;
+        worker_processes 1;
+        pid \(folder)/nginx.pid;
+        error_log \(folder)/error.log;
+        events {}
+        http {
+          log_format plain '$remote_addr $proxy_protocol_addr $request $status';
+          access_log \(folder)/access.log plain;
+          client_body_temp_path \(folder)/body;
+          proxy_temp_path \(folder)/proxy;
+          fastcgi_temp_path \(folder)/fastcgi;
+          uwsgi_temp_path \(folder)/uwsgi;
+          scgi_temp_path \(folder)/scgi;
+          client_max_body_size 0;
+          server {
+            listen \(Addresses.server):80\(listen);
+            root \(folder)/www;
+            location /up { dav_methods PUT; }
+          }
+        }
+
+        """, to: "\(folder)/nginx.conf")
+      try lab.serve("nginx", ["-c", "\(folder)/nginx.conf"], port: 80)
+    }
+
+    func curl(_ arguments: [String]) throws -> LabProcess {
+      try lab.client("curl", ["--silent", "--show-error", "--fail", "--max-time", "120"] + arguments)
+    }
+
+    func url(_ path: String) -> String { "http://\(Addresses.service4)\(path)" }
+
+    /// Waits for curl and says why it failed.
+    func finish(_ curl: LabProcess) throws {
+      let status = try curl.wait(until: .seconds(120))
+      guard status == 0 else { throw LabError("curl: \(status): \(curl.standardError)\(lab.explanation)") }
+    }
+  }
+
+  @Test func aLargeDownloadSurvivesTheProxysHost() throws {
+    let site = try Site()
+    let target = "\(site.lab.folder)/download"
+    let curl = try site.curl(["--limit-rate", "6M", "--output", target, site.url("/large")])
+    try wait(for: "a part of the download\(site.lab.explanation)", until: .seconds(60)) {
+      guard curl.isRunning else { throw LabError("curl: \(curl.standardError)\(site.lab.explanation)") }
+      return Files.size(target) > 4 << 20
+    }
+    try site.lab.waitForSessions(1)
+    try site.lab.crash()
+    try site.finish(curl)
+    #expect(try Files.readBytes(target) == site.content)
+  }
+
+  @Test func aLargeUploadSurvivesTheProxysHost() throws {
+    let site = try Site()
+    let (source, target) = ("\(site.lab.folder)/www/large", "\(site.lab.folder)/www/up/large")
+    let curl = try site.curl(["--limit-rate", "6M", "--upload-file", source, site.url("/up/large")])
+    try wait(for: "a part of the upload\(site.lab.explanation)", until: .seconds(60)) {
+      guard curl.isRunning else { throw LabError("curl: \(curl.standardError)\(site.lab.explanation)") }
+      // nginx keeps the body beside its target until it is whole.
+      return Files.list("\(site.lab.folder)/body").contains { Files.size("\(site.lab.folder)/body/\($0)") > 4 << 20 }
+    }
+    try site.lab.waitForSessions(1)
+    try site.lab.crash()
+    try site.finish(curl)
+    #expect(try Files.readBytes(target) == site.content)
+  }
+
+  @Test func requestsOnOneConnectionGoOnBehindThePROXYHeader() throws {
+    let site = try Site(backend: "proxy_protocol = \"v2\"", listen: " proxy_protocol")
+    let target = "\(site.lab.folder)/kept"
+    // One connection: a small file, the large one in the middle of which the host dies, and a small one again.
+    let curl = try site.curl([
+      "--limit-rate", "6M", "--write-out", "%{local_port} %{num_connects}\\n", site.url("/small"), "--output",
+      "\(target)1", site.url("/large"), "--output", "\(target)2", site.url("/small"), "--output", "\(target)3",
+    ])
+    try wait(for: "a part of the download\(site.lab.explanation)", until: .seconds(60)) {
+      guard curl.isRunning else { throw LabError("curl: \(curl.standardError)\(site.lab.explanation)") }
+      return Files.size("\(target)2") > 4 << 20
+    }
+    try site.lab.waitForSessions(1)
+    try site.lab.crash()
+    try site.finish(curl)
+    #expect(try Files.readBytes("\(target)1") == Array("small\n".utf8))
+    #expect(try Files.readBytes("\(target)2") == site.content)
+    #expect(try Files.readBytes("\(target)3") == Array("small\n".utf8))
+    let lines = curl.standardOutput.split(separator: "\n").map { $0.split(separator: " ") }
+    #expect(lines.count == 3 && Set(lines.map { $0[0] }).count == 1, "\(curl.standardOutput)")
+    #expect(lines.map { $0[1] } == ["1", "0", "0"], "curl connected again: \(curl.standardOutput)")
+    let log = try Files.read("\(site.lab.folder)/access.log")
+    #expect(log.split(separator: "\n").allSatisfy { $0.contains(" \(Addresses.client) GET ") }, "\(log)")
+  }
+}
