@@ -28,19 +28,30 @@ final class Admission: Sendable {
 
   // MARK: New sessions
 
-  /// Both sockets while they are registered, and what came of it. Registrations are answered one after the other.
-  private final class Candidate: @unchecked Sendable {
+  private typealias Registration = Result<RegisterReply, HoldfastError>
+
+  /// Both sockets while they are registered, and what came of it.
+  private final class Candidate: Sendable {
     let key: SessionKey
     let flow: Flow
     let server: ServerPool.Connected
-    var client: Descriptor?
-    var front: Result<RegisterReply, HoldfastError>?
+    let client: Shared<Descriptor>
+    private let answers = Mutex<(front: Registration?, back: Registration?)>((nil, nil))
 
     init(_ key: SessionKey, flow: Flow, client: consuming Descriptor, server: consuming ServerPool.Connected) {
       self.key = key
       self.flow = flow
-      self.client = .some(client)
+      self.client = Shared(client)
       self.server = server
+    }
+
+    /// - Returns: both answers once they are there.
+    func note(_ side: SessionKey.Side, _ answer: Registration) -> (front: Registration, back: Registration)? {
+      answers.withLock { answers in
+        if side == .front { answers.front = answer } else { answers.back = answer }
+        guard let front = answers.front, let back = answers.back else { return nil }
+        return (front, back)
+      }
     }
   }
 
@@ -72,24 +83,26 @@ final class Admission: Sendable {
       header: pool.configuration.header)
     let (front, back) = (client.number, server.socket.number)
     let candidate = Candidate(key, flow: flow, client: client, server: server)
-    control.register(front, key: key.text(.front)) { candidate.front = $0 }
-    control.register(back, key: key.text(.back)) { [self] back in
-      let loop = group.next()
-      loop.execute { [self] in registered(candidate, back, on: loop, listener, pool) }
+    for (side, number) in [(SessionKey.Side.front, front), (.back, back)] {
+      control.register(number, key: key.text(side)) { [self] answer in
+        guard let answers = candidate.note(side, answer) else { return }
+        let loop = group.next()
+        loop.execute { [self] in registered(candidate, answers, on: loop, listener, pool) }
+      }
     }
   }
 
   private func registered(
-    _ candidate: Candidate, _ back: Result<RegisterReply, HoldfastError>, on loop: any EventLoop, _ listener: Listener,
-    _ pool: ServerPool
+    _ candidate: Candidate, _ answers: (front: Registration, back: Registration), on loop: any EventLoop,
+    _ listener: Listener, _ pool: ServerPool
   ) {
     guard let client = candidate.client.take() else { return }
-    var ids: (front: String?, back: String?) = (try? candidate.front?.get().id, try? back.get().id)
+    var ids: (front: String?, back: String?) = (try? answers.front.get().id, try? answers.back.get().id)
     if ids.front == nil || ids.back == nil {
       // One leg alone is of no use to another host.
       for id in [ids.front, ids.back] { if let id { control.release(id, how: .keep) } }
       ids = (nil, nil)
-      complain(candidate.front.flatMap(Self.reason) ?? Self.reason(back) ?? "the daemon gave no answer")
+      complain(Self.reason(answers.front) ?? Self.reason(answers.back))
       if configuration.unprotected == .refuse {
         reset(client)
         pool.giveBack(candidate.server.index)
@@ -117,7 +130,7 @@ final class Admission: Sendable {
     }
   }
 
-  private static func reason(_ result: Result<RegisterReply, HoldfastError>) -> String? {
+  private static func reason(_ result: Registration) -> String? {
     guard case .failure(let error) = result else { return nil }
     return "\(error)"
   }

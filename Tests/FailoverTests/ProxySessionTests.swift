@@ -54,7 +54,8 @@ struct ProxySessionTests {
     // PostgreSQL refuses to run as root.
     try Files.makeFolders(data)
     try Tool.run("chown", "postgres", data)
-    try Tool.run("chmod", "a+rx", lab.folder)
+    let parent = "/" + lab.folder.split(separator: "/").dropLast().joined(separator: "/")
+    try Tool.run("chmod", "a+x", lab.folder, parent)
     func asPostgres(_ arguments: [String]) -> [String] { ["-u", "postgres", "--"] + arguments }
     try Tool.run("runuser", asPostgres(["\(programs)/initdb", "--auth=trust", "--no-sync", "-D", data]))
     try Files.append(to: "\(data)/pg_hba.conf") { write in

@@ -9,7 +9,7 @@ final class Leg: @unchecked Sendable {
   /// The socket: NIO has a duplicate, and lets go of it before the session does.
   let socket: Descriptor
   /// The daemon's name for it; nil when it is not protected.
-  let id: String?
+  var id: String?
   let peer: Endpoint?
   var channel: (any Channel)?
 

@@ -32,7 +32,6 @@ final class Session: @unchecked Sendable {
   private let onEnd: @Sendable () -> Void
 
   private var isDone = false
-  private var openChannels = 0
   private var watch: Scheduled<Void>?
   private var watchInterval = Session.usual
   private var lastMove = NIODeadline.now()
@@ -64,11 +63,9 @@ final class Session: @unchecked Sendable {
   /// - Parameter header: what the server must be sent first.
   func start(header: [UInt8]) {
     loop.assertInEventLoop()
-    openChannels = 2
     for leg in [front, back] {
       open(leg).whenComplete { [self] result in
         if case .failure(let error) = result {
-          openChannels -= 1
           abort("cannot go on with the \(leg.side.rawValue) leg: \(error)")
         } else if front.channel != nil, back.channel != nil, !isDone {
           begin(header)
@@ -129,10 +126,9 @@ final class Session: @unchecked Sendable {
   }
 
   private func send(_ buffer: ByteBuffer, on leg: Leg) {
-    let count = buffer.readableBytes
+    let (side, count) = (leg.side, buffer.readableBytes)
+    guard let channel = leg.channel else { return abort("the \(name(of: side)) is gone") }
     leg.queued += count
-    let side = leg.side
-    guard let channel = leg.channel else { return }
     channel.writeAndFlush(buffer).whenComplete { [self] result in
       guard case .success = result else { return }
       leg.queued -= count
@@ -165,7 +161,6 @@ final class Session: @unchecked Sendable {
 
   /// The channel is gone: the peer broke off, or both its streams are at their end.
   func closed(_ side: SessionKey.Side, _ failure: (any Error)?) {
-    openChannels -= 1
     let leg = self[side]
     leg.channel = nil
     guard !isDone else { return }
@@ -273,7 +268,11 @@ final class Session: @unchecked Sendable {
         case .success:
           leg.confirmed = offset
           watchInterval = isClosing ? Self.shortest : Self.usual
-        case .failure(.refused(let error)): abort("the daemon refuses to go on with \(id): \(error)")
+        // The daemon was stopped while no standby followed: its connections go on without protection.
+        case .failure(.refused(.noSuchConnection)): leg.id = nil
+        case .failure(.refused(let error)):
+          settings.logger.error("the daemon refuses an offset", metadata: ["connection": "\(id)", "error": "\(error)"])
+          abort("the daemon refuses to go on with \(id)")
         // The daemon is away; what is not confirmed is kept, so the next one hears it.
         case .failure: break
         }
