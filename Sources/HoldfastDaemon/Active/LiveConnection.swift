@@ -62,7 +62,7 @@ final class LiveConnection {
   /// With retention `confirm` the end of the input is input, too: a connection that both sides have ended in order is kept until
   /// the application releases it.
   var keepsEnd: Bool {
-    ledger.identity.retention == .confirm && ledger.input.finReceived && !ledger.wasReset && !isClosing
+    ledger.identity.retention == .confirm && ledger.input.finReceived && !ledger.wasReset && !isClosing && !isEnding
   }
 
   /// A lower bound of copied_seq: what the application has read for certain.
