@@ -48,7 +48,22 @@ struct ProxyHTTPTests {
       try lab.client("curl", ["--silent", "--show-error", "--fail", "--max-time", "120"] + arguments)
     }
 
-    func url(_ path: String) -> String { "http://\(Addresses.service4)\(path)" }
+    func url(_ path: String, host: String = Addresses.service4) -> String { "http://\(host)\(path)" }
+
+    /// Starts a download of the large file and waits until it is under way.
+    func download(to target: String, host: String = Addresses.service4) throws -> LabProcess {
+      let curl = try curl(["--limit-rate", "6M", "--output", target, url("/large", host: host)])
+      try waitForPart(of: target, curl)
+      try lab.waitForSessions(1)
+      return curl
+    }
+
+    func waitForPart(of target: String, _ curl: LabProcess) throws {
+      try wait(for: "a part of the download\(lab.explanation)", until: .seconds(60)) {
+        guard curl.isRunning else { throw LabError("curl: \(curl.standardError)\(lab.explanation)") }
+        return Files.size(target) > 4 << 20
+      }
+    }
 
     /// Waits for curl and says why it failed.
     func finish(_ curl: LabProcess) throws {
@@ -60,15 +75,34 @@ struct ProxyHTTPTests {
   @Test func aLargeDownloadSurvivesTheProxysHost() throws {
     let site = try Site()
     let target = "\(site.lab.folder)/download"
-    let curl = try site.curl(["--limit-rate", "6M", "--output", target, site.url("/large")])
-    try wait(for: "a part of the download\(site.lab.explanation)", until: .seconds(60)) {
-      guard curl.isRunning else { throw LabError("curl: \(curl.standardError)\(site.lab.explanation)") }
-      return Files.size(target) > 4 << 20
-    }
-    try site.lab.waitForSessions(1)
+    let curl = try site.download(to: target)
     try site.lab.crash()
     try site.finish(curl)
     #expect(try Files.readBytes(target) == site.content)
+  }
+
+  @Test func aClientOverIPv6KeepsItsServerOverIPv4() throws {
+    let site = try Site()
+    let target = "\(site.lab.folder)/download"
+    let curl = try site.download(to: target, host: "[\(Addresses.service6)]")
+    try site.lab.crash()
+    try site.finish(curl)
+    #expect(try Files.readBytes(target) == site.content)
+  }
+
+  /// Not the host but the proxy alone: another process on the same host goes on.
+  @Test func aProxyThatIsKilledIsContinuedByTheNext() throws {
+    let site = try Site()
+    let target = "\(site.lab.folder)/download"
+    let curl = try site.download(to: target)
+    let proxy = try #require(site.lab.proxy(on: .alpha))
+    proxy.kill()
+    _ = try proxy.wait(until: .seconds(10))
+    try site.lab.startProxy(on: .alpha)
+    try site.finish(curl)
+    #expect(try Files.readBytes(target) == site.content)
+    #expect(site.lab.proxy(on: .alpha)?.standardError.contains("went on with") == true)
+    #expect(site.lab.pair.beta.takeover == nil)
   }
 
   @Test func aLargeUploadSurvivesTheProxysHost() throws {
@@ -94,10 +128,7 @@ struct ProxyHTTPTests {
       "--limit-rate", "6M", "--write-out", "%{local_port} %{num_connects}\\n", site.url("/small"), "--output",
       "\(target)1", site.url("/large"), "--output", "\(target)2", site.url("/small"), "--output", "\(target)3",
     ])
-    try wait(for: "a part of the download\(site.lab.explanation)", until: .seconds(60)) {
-      guard curl.isRunning else { throw LabError("curl: \(curl.standardError)\(site.lab.explanation)") }
-      return Files.size("\(target)2") > 4 << 20
-    }
+    try site.waitForPart(of: "\(target)2", curl)
     try site.lab.waitForSessions(1)
     try site.lab.crash()
     try site.finish(curl)

@@ -6,7 +6,7 @@ public final class ProxiedPair {
   public let server: Namespace
   /// For configurations and data of the programs that the test runs.
   public let folder: String
-  private let proxies: [HostName: LabProcess]
+  private var proxies: [HostName: LabProcess] = [:]
   private var programs: [LabProcess] = []
 
   /// Starts the server's host and everything but the server: `serve` does that, before any client comes.
@@ -18,10 +18,8 @@ public final class ProxiedPair {
     guard let server = pair.topology.server else { throw LabError("the topology has no server") }
     self.server = server
     folder = try Scratch.subfolder("server")
-    var proxies: [HostName: LabProcess] = [:]
     for host in HostName.allCases {
       let daemon = pair[host]
-      let path = "\(daemon.folder)/holdfast-proxy.toml"
       try Files.write(
         """
         [proxy]
@@ -29,26 +27,33 @@ public final class ProxiedPair {
 
         [[frontend]]
         name = "front"
-        listen = ["\(Addresses.service4):\(port)"]
+        listen = ["\(Addresses.service4):\(port)", "[\(Addresses.service6)]:\(port)"]
         backend = "back"
         \(frontend)
 
         [[backend]]
         name = "back"
         servers = ["\(Addresses.server):\(port)"]
+        source = ["\(Addresses.service4)"]
         \(backend)
 
-        """, to: path)
-      let proxy = try LabProcess.start(
-        Products.path(of: "holdfast-proxy"), ["--config", path, "--log-level", "debug"], in: daemon.namespace,
-        logs: daemon.folder, name: "holdfast-proxy")
-      proxies[host] = proxy
-      try wait(for: "\(host)'s proxy: \(proxy.standardError)", until: .seconds(20)) {
-        guard proxy.isRunning else { throw LabError("\(host)'s proxy ended: \(proxy.standardError)") }
-        return proxy.standardError.contains("serving")
-      }
+        """, to: "\(daemon.folder)/holdfast-proxy.toml")
+      try startProxy(on: host)
     }
-    self.proxies = proxies
+  }
+
+  /// Starts the proxy on a host, again where one ran, and waits until it listens.
+  public func startProxy(on host: HostName) throws {
+    let daemon = pair[host]
+    let proxy = try LabProcess.start(
+      Products.path(of: "holdfast-proxy"),
+      ["--config", "\(daemon.folder)/holdfast-proxy.toml", "--log-level", "debug"],
+      in: daemon.namespace, logs: daemon.folder, name: "holdfast-proxy")
+    proxies[host] = proxy
+    try wait(for: "\(host)'s proxy: \(proxy.standardError)", until: .seconds(20)) {
+      guard proxy.isRunning else { throw LabError("\(host)'s proxy ended: \(proxy.standardError)") }
+      return proxy.standardError.contains("serving")
+    }
   }
 
   public func proxy(on host: HostName) -> LabProcess? { proxies[host] }
