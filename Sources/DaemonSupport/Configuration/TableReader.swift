@@ -39,7 +39,9 @@ package struct TableReader {
   }
 
   /// One string, or an array of them; empty when it is not there.
-  package func stringOrStrings(_ key: String, expected: String) throws(ConfigurationError) -> [(text: String, key: String)] {
+  package func stringOrStrings(
+    _ key: String, expected: String
+  ) throws(ConfigurationError) -> [(text: String, key: String)] {
     guard let value = table[key] else { return [] }
     guard value.type == .array else { return [(try string(value, at: key, expected: expected), key)] }
     return try strings(key, expected: expected)
