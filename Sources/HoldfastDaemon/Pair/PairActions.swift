@@ -162,8 +162,18 @@ extension Pair {
     server?.detach("this host is standby")
     rules.setClaim(true, for: index)
     holder.drop()
+    endLeftovers()
     client?.follow()
     finishSwitchover(.success(()))
+  }
+
+  /// What is left of connections that another host owns now would be in the way when they come back.
+  private func endLeftovers() {
+    do {
+      try LeftoverSockets.end(at: configuration.addresses.map(\.address))
+    } catch {
+      logger.warning("cannot end old connections of the service", metadata: ["error": "\(error)"])
+    }
   }
 
   /// The daemon ends. A standby that holds everything continues the connections, where the configuration says so; otherwise they
