@@ -29,6 +29,7 @@ final class ConnectionTable {
     let flow = connection.ledger.flow
     if let former = byFlow[flow] { remove(former) }
     if let former = byID[connection.id] { remove(former) }
+    connection.isGone = false
     passing[flow] = nil
     byFlow[flow] = connection
     byID[connection.id] = connection
@@ -51,6 +52,7 @@ final class ConnectionTable {
 
   func remove(_ connection: LiveConnection) {
     guard byID[connection.id] === connection else { return }
+    connection.isGone = true
     byID[connection.id] = nil
     perService[connection.ledger.identity.service, default: 1] -= 1
     unassign(connection)
@@ -59,6 +61,7 @@ final class ConnectionTable {
   }
 
   func removeAll() {
+    for connection in byID.values { connection.isGone = true }
     byID = [:]
     byFlow = [:]
     passing = [:]

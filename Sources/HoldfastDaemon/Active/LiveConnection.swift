@@ -40,6 +40,8 @@ final class LiveConnection {
   var isSampling = false
   /// Output below it went back as already sent, and its socket's longest retransmission timeout is short until it is acknowledged.
   var hastyUntil: SequenceNumber?
+  /// It is not in the table any more: whoever comes across it lets go of it, and its descriptor closes.
+  var isGone = false
   /// The application said that it is done; the connection is watched until both sides have closed.
   var isClosing = false
   /// Nobody will read or write it any more: it ends as the kernel would have ended it.
@@ -91,6 +93,20 @@ final class LiveConnection {
       written = .earliest(written, again)
     }
     return ledger.output.offset(of: written)
+  }
+
+  /// What lies in the socket unread; nil while it changes all the time.
+  func peekInput() throws(SystemCallError) -> (start: SequenceNumber, bytes: [UInt8], isEnded: Bool)? {
+    for _ in 0..<8 {
+      let end = try kernelReceived()
+      let bytes = try SocketQueues.peek(socket.number, count: try SocketQueues.unread(socket.number))
+      // Neither did anything arrive nor was anything read meanwhile.
+      let unread = try SocketQueues.unread(socket.number)
+      let info = try TCPInfo(socket.number)
+      guard unread == bytes.count, try kernelReceived() == end else { continue }
+      return (end - bytes.count, bytes, info.state.hasReceivedFin)
+    }
+    return nil
   }
 
   /// write_seq, or a little more: one past the last byte that the application has written.

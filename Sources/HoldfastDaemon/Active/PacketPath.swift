@@ -172,9 +172,31 @@ final class PacketPath {
     {
       sampler.sample(connection)
     }
+    if segment.header.flags.contains(.ack), connection.ledger.input.lacks(upTo: segment.header.acknowledgement) {
+      recordUnseenInput(of: connection)
+    }
     connection.ledger.foldEgress(segment.header, payload, now: now)
     feed.source.egress(connection.id, segment.header, payload, packet: packet.id, lending: true)
     hasRecordedEgress = true
+  }
+
+  /// Input that had arrived out of order when the connection was registered was in no baseline and comes in no packet. Now that
+  /// the gap before it is filled it can be read from the socket, and is recorded as if its packet came now.
+  private func recordUnseenInput(of connection: LiveConnection) {
+    let ledger = connection.ledger
+    guard let (start, bytes, isEnded) = (try? connection.peekInput()) ?? nil else { return }
+    if ledger.identity.retention == .read {
+      ledger.consume(upTo: start)
+      feed.source.consumed(connection.id, upTo: start)
+    }
+    let header = SegmentHeader(
+      sequence: start, acknowledgement: ledger.output.sndUna,
+      window: UInt16(clamping: ledger.window.sendWindow >> UInt32(ledger.negotiated.sendWindowScale)),
+      flags: isEnded ? [.ack, .fin] : .ack)
+    bytes.withUnsafeBytes { payload in
+      ledger.foldIngress(header, payload)
+      feed.source.ingress(connection.id, header, payload)
+    }
   }
 
   private func stranger(_ flow: Flow, _ packet: QueuedPacket) -> Bool {

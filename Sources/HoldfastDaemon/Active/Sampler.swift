@@ -55,7 +55,7 @@ final class Sampler {
     let now = MonotonicClock.now
     let due = waiting.filter { $0.due <= now }
     waiting.removeAll { $0.due <= now }
-    for (_, connection) in due {
+    for (_, connection) in due where !connection.isGone {
       let before = connection.ledger.input.reportedConsumed
       sample(connection)
       connection.isSampling = false

@@ -103,6 +103,16 @@ public enum SocketQueues {
     try ioctl(socket, UInt(HF_SIOCOUTQNSD), "ioctl(SIOCOUTQNSD)")
   }
 
+  /// The first `count` unread bytes, or as many as there are; they stay where they are.
+  public static func peek(_ socket: Int32, count: Int) throws(SystemCallError) -> [UInt8] {
+    guard count > 0 else { return [] }
+    var bytes = [UInt8](repeating: 0, count: count)
+    let read = try nonblockingCall("recv(MSG_PEEK)") {
+      recv(socket, &bytes, count, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
+    }
+    return Array(bytes.prefix(read ?? 0))
+  }
+
   private static func ioctl(_ socket: Int32, _ request: UInt, _ name: String) throws(SystemCallError) -> Int {
     var value: Int32 = 0
     try systemCall(name) { hf_ioctl_int(socket, request, &value) }

@@ -103,9 +103,19 @@ public struct InputLedger: ~Copyable {
     } else if !finCandidates.isEmpty {
       finCandidates.removeAll { $0.isBefore(acknowledgement) }
     }
-    if unconsumedCount > contiguousEnd { isBroken = true }
+    // What the application has read already need not be held.
     applyConsumption()
+    if unconsumedCount > contiguousEnd { isBroken = true }
     return true
+  }
+
+  /// Whether an acknowledgement covers bytes that were never recorded: they can only have come before the connection was
+  /// registered, out of order, and are in the socket or have been read from it.
+  @inline(__always)
+  public func lacks(upTo acknowledgement: SequenceNumber) -> Bool {
+    let count = acknowledgement.distance(from: copiedSeq)
+    return count > contiguousEnd && !finReceived
+      && !(count == contiguousEnd + 1 && finCandidates.contains(contiguousSeq))
   }
 
   /// The most input that there can be, bytes: the largest window (RFC 7323 section 2.3).
@@ -156,7 +166,13 @@ public struct InputLedger: ~Copyable {
     copiedSeq += length
     consumed += Int64(length)
     contiguousEnd = max(contiguousEnd - length, 0)
-    if !islands.isEmpty { islands = islands.map { $0.lowerBound - length..<$0.upperBound - length } }
+    guard !islands.isEmpty else { return }
+    islands = islands.map { $0.lowerBound - length..<$0.upperBound - length }
+    // What was read before its gap was recorded: the gap is gone, and so is the island, or it begins here.
+    while let first = islands.first, first.lowerBound <= contiguousEnd {
+      contiguousEnd = max(contiguousEnd, first.upperBound)
+      islands.removeFirst()
+    }
   }
 
   private mutating func fill(_ range: Range<Int>, from payload: UnsafeRawBufferPointer, at position: Int) {
