@@ -200,7 +200,11 @@ public final class PacketQueue {
       } else if message.count >= 20, message.loadUnaligned(fromByteOffset: 4, as: UInt16.self) == UInt16(NLMSG_ERROR) {
         let code = message.loadUnaligned(fromByteOffset: 16, as: Int32.self)
         guard code != 0 else { return }
-        throw SystemCallError("bind(NFQUEUE)", on: "queue \(queue)", errno: Errno(rawValue: -code))
+        let reason = Errno(rawValue: -code)
+        // nfqueue answers so when it has a reader (nfqnl_recv_config); a missing privilege was noticed before.
+        let hint = ", which another process reads already (a second holdfastd? if not, change queue_base)"
+        throw SystemCallError(
+          "bind(NFQUEUE)", on: "queue \(queue)\(reason == .notPermitted ? hint : "")", errno: reason)
       }
     }
   }
