@@ -100,6 +100,12 @@ public struct IPPacket: Hashable, Sendable {
   public let source: IPAddress
   public let destination: IPAddress
   public let bytes: [UInt8]
+
+  package init(source: IPAddress, destination: IPAddress, bytes: [UInt8]) {
+    self.source = source
+    self.destination = destination
+    self.bytes = bytes
+  }
 }
 
 extension [UInt8] {

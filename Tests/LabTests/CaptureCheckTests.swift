@@ -50,8 +50,10 @@ struct CaptureCheckTests {
     capture.add(.init(sequence: 1002, flags: [.rst]))
     #expect(try capture.check().violations == [])
     #expect(try capture.check().connections.map(\.resetsAfterTheEnd) == [1])
+    // It may have ended the client's TIME_WAIT, and then the client answers late packets in the same way.
     capture.add(.init(fromService: false, sequence: 5002, flags: [.rst]))
-    #expect(try capture.check().violations.count == 1)
+    #expect(try capture.check().violations == [])
+    #expect(try capture.check().connections.map(\.resetsAfterTheEnd) == [2])
   }
 
   @Test func aFinInMidStreamIsUnexpected() throws {

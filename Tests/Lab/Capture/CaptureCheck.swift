@@ -11,9 +11,9 @@ public struct ConnectionEvidence: Sendable {
   public fileprivate(set) var startSeen = false
   public fileprivate(set) var resetsFromService = 0
   public fileprivate(set) var resetsFromClient = 0
-  /// Resets that answered a packet of the client's which came when both streams had been ended and acknowledged: the kernel
-  /// keeps nothing of a connection that the client has closed first, so a packet that was sent twice finds nobody. Not among
-  /// the above; no application can see them.
+  /// Resets that answered a packet which came when both streams had been ended and acknowledged: the kernel keeps nothing of a
+  /// connection that the peer has closed first, so a packet that was sent twice finds nobody, and the reset ends what the
+  /// peer's kernel had kept (RFC 1337). Not among the above; no application can see them.
   public fileprivate(set) var resetsAfterTheEnd = 0
   /// What the first reset was and when it came, for a person who looks for its cause.
   public fileprivate(set) var firstReset: String?
@@ -204,7 +204,7 @@ extension Reader.State {
     evidence.packets += 1
     if header.flags.contains(.rst) {
       // Its numbers belong to no stream: a reset for a segment without ACK starts from 0.
-      if fromService && service.isAcknowledgedToItsEnd && client.isAcknowledgedToItsEnd {
+      if service.isAcknowledgedToItsEnd && client.isAcknowledgedToItsEnd {
         evidence.resetsAfterTheEnd += 1
         return
       }

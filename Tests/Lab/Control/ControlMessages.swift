@@ -17,6 +17,12 @@ public struct DaemonStatus: Decodable, Sendable {
     public var refusedConnections: Int
     /// Forged, replayed, reflected, malformed.
     public var rejectedHeartbeats: [String: Int]
+    public var heartbeatPaths: [Path]
+  }
+
+  public struct Path: Decodable, Sendable {
+    public var local: String
+    public var alive: Bool
   }
 
   public var node: String
@@ -114,4 +120,14 @@ public func base64(_ bytes: [UInt8]) -> String { Data(bytes).base64EncodedString
 public func bytes(base64 text: String) throws -> [UInt8] {
   guard let data = Data(base64Encoded: text) else { throw LabError("no base64: \(text.prefix(40))") }
   return [UInt8](data)
+}
+
+extension DaemonStatus {
+  /// Reads what `holdfastctl --json` prints.
+  public init(json: String) throws { self = try JSONDecoder().decode(DaemonStatus.self, from: Data(json.utf8)) }
+}
+
+extension ConnectionList {
+  /// Reads what `holdfastctl --json` prints.
+  public init(json: String) throws { self = try JSONDecoder().decode(ConnectionList.self, from: Data(json.utf8)) }
 }

@@ -21,12 +21,16 @@ public struct Failover {
   public var lanRate: String? = "400mbit"
   /// Bytes of each frame that the capture keeps, 0 for all: then retransmissions are compared byte by byte.
   public var captureBytes: Int
+  /// How long the streams may take to their end, seconds.
+  public var patience = 60.0
   /// Changes the hosts before anything is started.
   public var prepare: (Topology) throws -> Void = { _ in }
   /// Done when the connections are protected and under way, just before the crash.
   public var beforeCrash: (ProtectedPair, PatternClient) throws -> Void = { _, _ in }
   /// What takes alpha's place from it: cut off, unless the scenario says otherwise.
   public var departure: (ProtectedPair) throws -> Topology.Crash = { try $0.topology.crash(.alpha) }
+  /// Done when the host has died and nobody has taken its place yet.
+  public var duringOutage: (ProtectedPair, PatternClient) throws -> Void = { _, _ in }
   /// Done after the takeover, before the connections are led to their end.
   public var afterTakeover: (ProtectedPair, PatternClient) throws -> Void = { _, _ in }
 
@@ -67,11 +71,12 @@ public struct Failover {
     try beforeCrash(pair, client)
     client.forgetStalls()
     let crash = try departure(pair)
+    try duringOutage(pair, client)
     let takeover = try pair.waitForTakeover()
     client.setSpeaking(true)
     try afterTakeover(pair, client)
     client.finish(at: client.progress.least + goal)
-    let report = try client.report(until: .seconds(60))
+    let report = try client.report(until: .seconds(patience))
     let check = try CaptureCheck(capture.stop(), isService: { (7000...7004).contains($0.port) })
     return Outcome(
       report: report, check: check, takeover: takeover, crash: crash,
@@ -81,25 +86,10 @@ public struct Failover {
   private func violations(
     _ pair: ProtectedPair, _ report: PatternClient.Report, _ check: CaptureCheck, _ takeover: TakeoverSummary
   ) -> [String] {
-    var violations = report.failures + check.violations
-    let ends = Dictionary(
-      report.outcomes.compactMap { outcome in outcome.client.map { ($0, outcome) } },
-      uniquingKeysWith: { first, _ in first })
-    let fins = check.unexpectedFins { client in
-      guard let end = ends[client] else { return (nil, nil) }
-      return (Int(end.received), Int(end.sent))
-    }
-    if fins > 0 { violations.append("\(fins) unexpected FINs") }
-    if check.connections.count != connections {
-      violations.append("the capture has \(check.connections.count) connections, not \(connections)")
-    }
+    var violations = pair.violations(report, check)
     if takeover.restoredConnections != connections || takeover.lostConnections != 0 {
       violations.append(
         "\(takeover.restoredConnections) connections restored, \(takeover.lostConnections) lost of \(connections)")
-    }
-    for host in HostName.allCases {
-      violations += pair.said(by: host).filter { $0.hasPrefix("mismatch") || $0.hasPrefix("refused") }
-        .map { "the application on \(host): \($0)" }
     }
     return violations
   }

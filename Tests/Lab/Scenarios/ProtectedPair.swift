@@ -62,7 +62,9 @@ public final class ProtectedPair {
   ) throws -> PatternClient {
     let client = try PatternClient(
       in: topology.client, to: service(address), shape: shape, connections: connections, options: options)
-    try wait(for: "\(connections) protected \(shape) connections\(explanation)", until: .seconds(60), every: 20) {
+    // Asking for a list of a thousand costs the daemon more than their packets do.
+    let interval = UInt32(20 + connections / 2)
+    try wait(for: "\(connections) protected \(shape) connections\(explanation)", until: .seconds(60), every: interval) {
       if let failure = client.progress.firstFailure { throw LabError("\(failure)\(explanation)") }
       guard client.progress.connected == connections else { return false }
       let port = ProtectedPair.port + shape.portOffset
@@ -79,11 +81,34 @@ public final class ProtectedPair {
     }.joined()
   }
 
-  /// Waits for beta's takeover to be complete.
+  /// Waits for a host's takeover to be complete.
   @discardableResult
-  public func waitForTakeover(seconds: Double = 30) throws -> TakeoverSummary {
-    try wait(for: "beta's takeover\(explanation)", until: .seconds(seconds)) { beta.takeover != nil }
-    guard let takeover = beta.takeover else { throw LabError("the summary is gone") }
+  public func waitForTakeover(by host: HostName = .beta, seconds: Double = 30) throws -> TakeoverSummary {
+    try wait(for: "\(host)'s takeover\(explanation)", until: .seconds(seconds)) { self[host].takeover != nil }
+    guard let takeover = self[host].takeover else { throw LabError("the summary is gone") }
     return takeover
+  }
+
+  /// Brings a host that had crashed back, as standby of the other one, with its application.
+  public func revive(_ host: HostName) throws {
+    try topology.revive(host)
+    try self[host].start()
+    try startServer(on: host)
+    try waitUntilSynced(active: host.other)
+  }
+
+  /// Waits until a host is active and the other one could continue everything.
+  public func waitUntilSynced(active host: HostName) throws {
+    try self[host].waitUntil(role: "active", replication: "synced")
+    try self[host.other].waitUntil(role: "standby", replication: "synced")
+  }
+
+  /// Waits until each of the client's connections has come `bytes` further.
+  public func waitForProgress(_ client: PatternClient, bytes: UInt64 = 64 * 20, seconds: Double = 30) throws {
+    let least = client.progress.least
+    try wait(for: "\(bytes) more bytes of \(client.shape)\(explanation)", until: .seconds(seconds)) {
+      if let failure = client.progress.firstFailure { throw LabError("\(failure)\(explanation)") }
+      return client.progress.least >= least + bytes
+    }
   }
 }

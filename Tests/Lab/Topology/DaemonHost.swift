@@ -85,10 +85,10 @@ public final class DaemonHost: Sendable {
   }
 
   /// Starts the daemon and waits until its control socket answers.
-  public func start() throws {
+  public func start(environment: [String: String] = [:]) throws {
     let process = try LabProcess.start(
-      program ?? Products.path(of: "holdfastd"), ["--config", configurationPath], in: namespace, logs: folder,
-      name: "holdfastd")
+      program ?? Products.path(of: "holdfastd"), ["--config", configurationPath], in: namespace,
+      environment: environment, logs: folder, name: "holdfastd")
     daemon.withLock { $0 = process }
     try Lab.wait(for: "\(name)'s daemon to answer: \(process.standardError)", until: .seconds(20)) {
       guard process.isRunning else {

@@ -91,18 +91,6 @@ public final class Topology: Sendable {
     try Tool.run("tc", ["-n", client.name, "qdisc", "replace", "dev", "eth0"] + parameters)
   }
 
-  /// Has the LAN lose, double and reorder a share of what goes in both directions between the client and the hosts (netem).
-  public func disturb(_ parameters: String...) throws {
-    try Tool.run("tc", ["-n", lan.name, "qdisc", "replace", "dev", Topology.clientPort, "root", "netem"] + parameters)
-    try Tool.run("tc", ["-n", client.name, "qdisc", "replace", "dev", "eth0", "root", "netem"] + parameters)
-  }
-
-  /// Undoes `disturb`.
-  public func calm() throws {
-    try Tool.run("tc", ["-n", lan.name, "qdisc", "del", "dev", Topology.clientPort, "root"])
-    try Tool.run("tc", ["-n", client.name, "qdisc", "del", "dev", "eth0", "root"])
-  }
-
   /// Packets on the bridge, from now on.
   /// - Parameter bytes: how much of each frame to keep, 0 for all.
   public func capture(bytes: Int = 0, filter: String = "tcp", path: String? = nil) throws -> PacketCapture {

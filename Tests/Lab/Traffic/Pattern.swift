@@ -16,9 +16,9 @@ public struct Pattern: Hashable, Sendable {
   /// The table twice, so that any piece of up to `period` bytes lies in one stretch of it.
   private static let table: [UInt8] = {
     var bytes = [UInt8](repeating: 0, count: 2 * period)
-    var state: UInt64 = 0x686f_6c64_6661_7374
+    var dice = Dice(seed: 0x686f_6c64_6661_7374)
     for index in stride(from: 0, to: period, by: 8) {
-      var word = splitMix(&state)
+      var word = dice.next()
       for position in index..<min(index + 8, period) {
         bytes[position] = UInt8(truncatingIfNeeded: word)
         bytes[position + period] = UInt8(truncatingIfNeeded: word)
@@ -28,18 +28,9 @@ public struct Pattern: Hashable, Sendable {
     return bytes
   }()
 
-  /// The generator of Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
-  private static func splitMix(_ state: inout UInt64) -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var word = state
-    word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-    return word ^ (word >> 31)
-  }
-
   private func place(of offset: UInt64) -> Int {
-    var state = seed
-    let start = Pattern.splitMix(&state) % UInt64(Pattern.period)
+    var dice = Dice(seed: seed)
+    let start = dice.next() % UInt64(Pattern.period)
     return Int((start + offset % UInt64(Pattern.period)) % UInt64(Pattern.period))
   }
 

@@ -1,0 +1,109 @@
+import Glibc
+import Lab
+import TCPModel
+import Testing
+
+/// The one rule: no packet of a protected connection leaves before the standby holds what it tells the peer.
+@Suite(.serialized)
+struct OutputCommitTests {
+  /// Protected connections of every shape that talks, and beside them others on the same host that are not registered.
+  private struct Traffic {
+    let pair: ProtectedPair
+    let protected: [PatternClient]
+    let strangers: [PatternClient]
+    let strangersServer: LabProcess
+    let whole: PacketCapture
+
+    init(_ options: DaemonHost.Options) throws {
+      pair = try ProtectedPair(options: options) { try $0.limit("400mbit") }
+      try pair.startServers()
+      let server = try LabProcess.start(
+        Products.path(of: "pattern-server"), ["--port", "7100"], in: pair.alpha.namespace)
+      try wait(for: "the other server", until: .seconds(20)) { server.standardOutput.contains("serving") }
+      strangersServer = server
+      whole = try pair.topology.capture(bytes: 192, filter: "tcp portrange 7000-7004")
+      let pair = pair
+      protected = try [Shape.download, .upload, .pingpong].map { try pair.connect($0, connections: 2) }
+      // On the service's address, and on one that is none of the daemon's business.
+      strangers = try [Addresses.service4, Addresses.alpha].flatMap { address in
+        try [Shape.download, .pingpong].map {
+          try PatternClient(in: pair.topology.client, to: Endpoint(address, 7100), shape: $0)
+        }
+      }
+      for client in protected + strangers { try pair.waitForProgress(client, bytes: 6400) }
+    }
+
+    /// Waits until the others have come some way, so that whatever the protected ones were about to say would be said by now.
+    func letOthersGoOn() throws {
+      for client in strangers {
+        try pair.waitForProgress(client, bytes: client.shape == .download ? 5_000_000 : 64 * 10)
+      }
+    }
+
+    /// Packets that the service sent on protected connections, and packets that came for them, while the others went on.
+    func count(_ body: () throws -> Void = {}) throws -> (sent: Int, received: Int) {
+      let sent = try pair.topology.capture(bytes: 128, filter: "tcp src portrange 7000-7004")
+      let received = try pair.topology.capture(bytes: 128, filter: "tcp dst portrange 7000-7004")
+      try letOthersGoOn()
+      try body()
+      try letOthersGoOn()
+      return (
+        try CaptureCheck(sent.stop(), isService: { _ in true }).packets,
+        try CaptureCheck(received.stop(), isService: { _ in true }).packets
+      )
+    }
+
+    /// Leads all protected streams to their end and returns what went wrong with them.
+    func end() throws -> [String] {
+      for client in protected { try pair.waitForProgress(client) }
+      for client in protected { client.finish(at: client.progress.least) }
+      let reports = try protected.map { try $0.report(until: .seconds(60)) }
+      return pair.violations(reports, try CaptureCheck(whole.stop(), isService: { (7000...7004).contains($0.port) }))
+    }
+  }
+
+  enum Pause: String, CaseIterable, CustomTestStringConvertible {
+    /// The standby's process stands still: it neither acknowledges nor sends heartbeats.
+    case standbyStopped
+    /// The standby receives everything and lives, but what it sends on the channel does not arrive.
+    case acknowledgementsLost
+    var testDescription: String { rawValue }
+  }
+
+  @Test(arguments: Pause.allCases)
+  func nothingLeavesThatTheStandbyHasNotConfirmed(_ pause: Pause) throws {
+    var options = DaemonHost.Options()
+    options.soloPolicy = "hold"
+    let traffic = try Traffic(options)
+    let pair = traffic.pair
+    switch pause {
+    case .standbyStopped: pair.beta.process?.signal(SIGSTOP)
+    case .acknowledgementsLost: try pair.topology.drop(on: .alpha, "-i", "rep0", "-p", "tcp")
+    }
+    // What had been confirmed may still be on its way.
+    try traffic.letOthersGoOn()
+    let counts = try traffic.count()
+    #expect(counts.sent == 0)
+    #expect(counts.received > 0)
+    switch pause {
+    case .standbyStopped: pair.beta.process?.signal(SIGCONT)
+    case .acknowledgementsLost: try pair.topology.accept(on: .alpha, "-i", "rep0", "-p", "tcp")
+    }
+    #expect(try traffic.end() == [])
+    #expect(pair.beta.takeover == nil)
+  }
+
+  @Test func aDaemonThatIsKilledLeavesItsConnectionsSilent() throws {
+    var options = DaemonHost.Options()
+    options.deadAfter = "60s"
+    let traffic = try Traffic(options)
+    let pair = traffic.pair
+    pair.alpha.process?.kill()
+    try traffic.letOthersGoOn()
+    // The application's end would close the sockets: not even that is heard.
+    let counts = try traffic.count { pair.server(on: .alpha)?.kill() }
+    #expect(counts.sent == 0)
+    #expect(counts.received > 0)
+    #expect(pair.beta.takeover == nil)
+  }
+}

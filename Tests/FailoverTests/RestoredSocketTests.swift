@@ -1,0 +1,111 @@
+import Glibc
+import Lab
+import TCPModel
+import Testing
+
+/// What a connection and its host look like after a takeover, from outside the daemon.
+@Suite(.serialized)
+struct RestoredSocketTests {
+  @Test(arguments: [Addresses.service4, Addresses.service6])
+  func aRestoredSocketIsAsFastAsTheOldOne(address: String) throws {
+    for shape in [Shape.download, .upload] {
+      var failover = Failover(shape: shape, connections: 2)
+      failover.address = address
+      failover.lanRate = nil
+      failover.crashAfter = 20_000_000
+      var before: [ServiceSocket] = []
+      failover.beforeCrash = { pair, _ in before = try pair.sockets(on: .alpha, shape: shape) }
+      failover.afterTakeover = { pair, client in
+        try pair.waitForProgress(client, bytes: 20_000_000)
+        let after = try pair.sockets(on: .beta, shape: shape)
+        #expect(after.count == 2 && after.map(\.peer) == before.map(\.peer))
+        for (old, new) in zip(before, after) {
+          #expect(new.number("mss") == old.number("mss"), "\(old.info)\n\(new.info)")
+          #expect(new.number("pmtu") == old.number("pmtu"))
+          #expect(new.scales == old.scales)
+          for option in [" ts ", " sack ", " cubic ", " bbr ", " reno "] {
+            #expect(new.info.contains(option) == old.info.contains(option), "\(option): \(new.info)")
+          }
+          // Both began small and were tuned by the kernel: a locked buffer would have stayed.
+          let key = shape == .download ? "tb" : "rb"
+          let (oldSize, newSize) = (try #require(old.memory(key)), try #require(new.memory(key)))
+          #expect(newSize * 4 >= oldSize, "\(key): \(oldSize), then \(newSize)")
+        }
+      }
+      try expectUnbroken(failover)
+    }
+  }
+
+  /// Repair mode clears SO_REUSEADDR; with one such connection alive nobody could bind its port again.
+  @Test func anApplicationThatRestartsCanBindItsPortOnEitherHost() throws {
+    let streams = try FailureDetectionTests.Streams()
+    let pair = streams.pair
+    // The daemon holds the connections while the application is away.
+    pair.server(on: .alpha)?.kill()
+    try pair.startServer(on: .alpha)
+    #expect(try pair.alpha.connections().count == 6)
+    try streams.crash(.alpha)
+    // And here, with the connections that it had adopted alive.
+    pair.server(on: .beta)?.kill()
+    try pair.startServer(on: .beta)
+    #expect(try pair.beta.connections().count == 6)
+    let client = try PatternClient(in: pair.topology.client, to: pair.service(), shape: .both)
+    client.finish(at: 500_000)
+    #expect(try client.report(until: .seconds(30)).failures == [])
+  }
+
+  @Test func newConnectionsWorkAndOldOnesThatNobodyRegisteredAreReset() throws {
+    let streams = try FailureDetectionTests.Streams()
+    let pair = streams.pair
+    let other = try LabProcess.start(
+      Products.path(of: "pattern-server"), ["--port", "7100"], in: pair.alpha.namespace)
+    try wait(for: "the other server", until: .seconds(20)) { other.standardOutput.contains("serving") }
+    let unregistered = try [Addresses.service4, Addresses.service6].flatMap { address in
+      try [Shape.pingpong, .upload].map { shape in
+        try PatternClient(in: pair.topology.client, to: Endpoint(address, 7100), shape: shape, connections: 2)
+      }
+    }
+    for client in unregistered { try pair.waitForProgress(client) }
+    try streams.crash(.alpha)
+    for client in unregistered {
+      let report = try client.report(until: .seconds(20))
+      #expect(report.failures.count == 2 && report.failures.allSatisfy { $0.contains("reset") }, "\(report.failures)")
+    }
+    for address in [Addresses.service4, Addresses.service6] {
+      let client = try PatternClient(
+        in: pair.topology.client, to: Endpoint(address, ProtectedPair.port), shape: .both, connections: 5)
+      client.finish(at: 500_000)
+      #expect(try client.report(until: .seconds(30)).failures == [])
+    }
+    try streams.goOn()
+  }
+
+  @Test func anIdleConnectionCostsNoReplication() throws {
+    let pair = try ProtectedPair()
+    try pair.startServers()
+    let client = try pair.connect(.idle, connections: 20)
+    client.setSpeaking(true)
+    try pair.waitForProgress(client)
+    client.setSpeaking(false)
+    try wait(for: "silence", until: .seconds(20)) { client.progress.received == client.progress.sent }
+    // The last samples and acknowledgements.
+    try wait(for: "the last samples", until: .seconds(10)) {
+      try pair.alpha.connections().allSatisfy { $0.consumed == $0.received && $0.unacknowledged == 0 }
+    }
+    try Streams.passes(1_000_000_000)
+    let stream = try PacketCapture(in: pair.alpha.namespace, interface: "rep0", filter: "tcp port 7411")
+    let heartbeats = try PacketCapture(in: pair.alpha.namespace, interface: "rep0", filter: "udp port 7412")
+    // A minute of the sampler's slowest pace would show it, and so do some seconds of its fastest.
+    try Streams.passes(3_000_000_000)
+    let check = try CaptureCheck(stream.stop(), isService: { $0.port == 7411 })
+    #expect(check.total(\.bytesFromService) == 0 && check.total(\.bytesFromClient) == 0)
+    var count = 0
+    try heartbeats.stop().forEachFrame { _ in count += 1 }
+    #expect(count > 20)
+    client.setSpeaking(true)
+    client.finish(at: client.progress.least + 640)
+    #expect(try client.report(until: .seconds(20)).failures == [])
+  }
+
+  private typealias Streams = FailureDetectionTests
+}

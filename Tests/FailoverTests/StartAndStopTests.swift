@@ -1,0 +1,120 @@
+import Glibc
+import Lab
+import TCPModel
+import Testing
+
+/// The daemon's beginning and end, as a service manager and an operator see them.
+@Suite(.serialized)
+struct StartAndStopTests {
+  private typealias Streams = FailureDetectionTests.Streams
+
+  private func rules(_ host: DaemonHost) throws -> String {
+    try ["iptables-save", "ip6tables-save"].map { try Tool.run($0, ["-t", "mangle"], in: host.namespace) }.joined()
+  }
+
+  private func holdsAddresses(_ host: DaemonHost) throws -> [Bool] {
+    let addresses = try Tool.run("ip", ["-n", host.namespace.name, "-o", "addr"])
+    return [Addresses.service4, Addresses.service6].map { addresses.contains("\($0)/") }
+  }
+
+  @Test func anOrderlyStopOfTheActiveHostMovesTheConnections() throws {
+    let streams = try Streams()
+    let pair = streams.pair
+    pair.alpha.process?.signal(SIGTERM)
+    let takeover = try pair.waitForTakeover()
+    #expect(takeover.restoredConnections == 6 && takeover.lostConnections == 0)
+    #expect(try pair.alpha.process?.wait(until: .seconds(10)) == 0)
+    #expect(try !rules(pair.alpha).contains("HOLDFAST"))
+    #expect(try holdsAddresses(pair.alpha) == [false, false])
+    #expect(try holdsAddresses(pair.beta) == [true, true])
+    #expect(try streams.end() == [])
+  }
+
+  @Test func anOrderlyStopOfTheStandbyKeepsNobodyWaiting() throws {
+    var options = DaemonHost.Options()
+    // Long enough that waiting for it would be seen.
+    options.exposeAfter = "60s"
+    let streams = try Streams(options)
+    let pair = streams.pair
+    pair.beta.process?.signal(SIGTERM)
+    #expect(try pair.beta.process?.wait(until: .seconds(10)) == 0)
+    try pair.alpha.waitUntil(role: "active", replication: "exposed")
+    #expect(try !rules(pair.beta).contains("HOLDFAST"))
+    #expect(try streams.end() == [])
+  }
+
+  @Test func anOrderlyStopWithoutAStandbyLetsTheConnectionsGoOnUnprotected() throws {
+    let streams = try Streams()
+    let pair = streams.pair
+    pair.beta.process?.signal(SIGTERM)
+    try pair.alpha.waitUntil(role: "active", replication: "exposed")
+    pair.alpha.process?.signal(SIGTERM)
+    #expect(try pair.alpha.process?.wait(until: .seconds(10)) == 0)
+    #expect(try !rules(pair.alpha).contains("HOLDFAST"))
+    #expect(try streams.end() == [])
+  }
+
+  @Test func aSecondDaemonOnTheSameConfigurationRefusesAndHarmsNothing() throws {
+    let streams = try Streams()
+    let pair = streams.pair
+    for host in [pair.alpha, pair.beta] {
+      let before = try rules(host).split(separator: "\n").filter { $0.contains("HOLDFAST") && !$0.hasPrefix(":") }
+      let second = try LabProcess.start(
+        Products.path(of: "holdfastd"), ["--config", host.configurationPath], in: host.namespace)
+      #expect(try second.wait(until: .seconds(20)) == 1)
+      #expect(second.standardError.contains("already"), "\(second.standardError)")
+      #expect(
+        try rules(host).split(separator: "\n").filter { $0.contains("HOLDFAST") && !$0.hasPrefix(":") } == before)
+      _ = try host.status()
+    }
+    try streams.goOn()
+    try streams.crash(.alpha)
+    #expect(try streams.end() == [])
+  }
+
+  @Test func rulesThatACrashLeftAreReplacedByTheNextStart() throws {
+    let pair = try ProtectedPair()
+    for host in [pair.beta, pair.alpha] {
+      host.process?.kill()
+      try host.process?.wait(until: .seconds(10))
+      #expect(try rules(host).contains("HOLDFAST-IN"))
+      try host.start()
+      try host.waitUntil(role: "standby")
+      let hooks = try rules(host).split(separator: "\n").filter { $0.hasSuffix("-j HOLDFAST-IN") }
+      #expect(hooks.count == 2)
+    }
+    try pair.waitUntilSynced(active: .beta)
+    for host in [pair.alpha, pair.beta] {
+      host.process?.signal(SIGTERM)
+      #expect(try host.process?.wait(until: .seconds(10)) == 0)
+      #expect(try !rules(host).contains("HOLDFAST"))
+    }
+  }
+
+  /// The test plays the service manager (sd_notify(3), sd_watchdog_enabled(3)).
+  @Test func theServiceManagerIsToldHowTheDaemonIs() throws {
+    let topology = try Topology()
+    let host = try DaemonHost(.alpha, in: topology)
+    let manager = try NotifySocket(path: "\(host.folder)/notify")
+    try host.start(environment: ["NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "200000"])
+    try wait(for: "READY=1", until: .seconds(10)) { manager.received().contains("READY=1") }
+    try wait(for: "the status of an active host: \(manager.received())", until: .seconds(10)) {
+      manager.received().contains { $0.hasPrefix("STATUS=active for web (0 connections") }
+    }
+    try wait(for: "the watchdog", until: .seconds(10)) { manager.received().count { $0 == "WATCHDOG=1" } >= 5 }
+    // A daemon that hangs does not feed it.
+    host.process?.signal(SIGSTOP)
+    try FailureDetectionTests.passes(100_000_000)
+    let before = manager.received().count { $0 == "WATCHDOG=1" }
+    try FailureDetectionTests.passes(600_000_000)
+    #expect(manager.received().count { $0 == "WATCHDOG=1" } == before)
+    host.process?.signal(SIGCONT)
+    try wait(for: "the watchdog again", until: .seconds(10)) {
+      manager.received().count { $0 == "WATCHDOG=1" } > before + 2
+    }
+    #expect(!manager.received().contains("STOPPING=1"))
+    host.process?.signal(SIGTERM)
+    #expect(try host.process?.wait(until: .seconds(10)) == 0)
+    #expect(manager.received().contains("STOPPING=1"))
+  }
+}
