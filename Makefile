@@ -12,7 +12,7 @@ SYSCONFDIR ?= /etc
 UNITDIR ?= /usr/lib/systemd/system
 DESTDIR ?=
 
-.PHONY: build lab demo test test-build soak bench install install-deps format lint clean
+.PHONY: build lab demo test test-build simulate soak bench install install-deps format lint clean
 
 build: install-deps
 	@for name in $(PROGRAMS); do $(BUILD) --product $$name || exit 1; done
@@ -31,6 +31,12 @@ test: lab test-build
 test-build: install-deps
 	@.ci/install-dependencies tests
 	$(SWIFT) build --build-tests
+
+# Two hosts' pure cores in virtual time, SEEDS runs for each policy: a few million steps.
+SEEDS ?= 200
+simulate: install-deps
+	$(BUILD) --product holdfast-simulate
+	$(BIN)/holdfast-simulate --seeds $(SEEDS)
 
 # 50 crashes per shape, at random instants: an hour or less.
 soak: lab

@@ -139,6 +139,15 @@ let package = Package(
     .executableTarget(name: "reference-gate", path: "Tests/ReferenceGate"),
     // Modelling plays the kernels of both ends for the tests of the pure targets.
     .target(name: "Modelling", dependencies: ["TCPModel"], path: "Tests/Modelling", swiftSettings: strict),
+    // Two hosts' pure cores in virtual time (docs/simulation.md).
+    .target(
+      name: "Simulation", dependencies: ["TCPModel", "Replication", "Pairing", "Modelling"], path: "Tests/Simulation",
+      swiftSettings: strict),
+    .executableTarget(
+      name: "holdfast-simulate",
+      dependencies: ["Simulation", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      path: "Tests/SimulateCommand", swiftSettings: strict),
+    .testTarget(name: "SimulationTests", dependencies: ["Simulation"], swiftSettings: strict),
     .testTarget(name: "TCPModelTests", dependencies: ["TCPModel", "Modelling"], swiftSettings: strict),
     .testTarget(
       name: "ReplicationTests", dependencies: ["Replication", "TCPModel", "Modelling"], swiftSettings: strict),

@@ -25,7 +25,7 @@ extension PairMachine {
 
     // On the standby.
     /// A session with the active host, which is in `epoch`, has begun.
-    case following(epoch: UInt64)
+    case following(epoch: UInt64, instance: UInt64)
     /// All ledgers are here.
     case syncCompleted
     case sourceLost
@@ -61,6 +61,8 @@ extension PairMachine {
     case becomeActive(epoch: UInt64, reason: String)
     case takeOver(Takeover)
     case becomeStandby(reason: String)
+    /// Forget the ledgers, follow nobody, claim nothing.
+    case startOver(reason: String)
     /// Let go of everything without a packet.
     case fence(String)
     case openGate

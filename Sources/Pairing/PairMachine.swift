@@ -2,8 +2,7 @@
 ///
 /// Two rules carry everything. The standby goes on in the active host's place when no path brings a heartbeat of an active peer
 /// for `deadAfter`; that the channel broke says nothing. And ledgers are used only while nothing can have left the active host
-/// unrecorded: an active host that loses its standby is mute for `exposeAfter` at least, so what the standby held when the
-/// channel broke stays true for that long.
+/// unrecorded: an active host that loses its standby is mute, and says that it goes on alone before it does.
 public struct PairMachine: Sendable {
   public struct Configuration: Hashable, Sendable {
     public var node: String
@@ -36,12 +35,17 @@ public struct PairMachine: Sendable {
     /// How long a host listens at its start before it claims anything, ns: longer than a takeover takes, and twice as long where
     /// the other one is to be active.
     var startHold: UInt64 { max(1_000_000_000, 5 * deadAfter) * (prefersActive ? 1 : 2) }
+
+    /// For how long a host says that it goes on alone before it does, ns: two heartbeats in a row may be lost.
+    var announcing: UInt64 { 3 * interval }
+    /// How long a standby may be silent before the host says that it goes on alone, ns.
+    public var patience: UInt64 { max(2 * interval, exposeAfter - min(exposeAfter, announcing)) }
   }
 
   public let configuration: Configuration
   public let instance: UInt64
   public private(set) var role = Role.starting
-  public private(set) var epoch: UInt64 = 0
+  public private(set) var epoch: UInt64
   public private(set) var replication = ReplicationPhase.waiting
   /// Active: the sockets stand still, and the standby is about to go on in this host's place.
   public private(set) var isHandingOver = false
@@ -53,14 +57,18 @@ public struct PairMachine: Sendable {
   private var heldSince: UInt64
   /// Active: when the standby was lost, ns. Meaningful while `replication` is `.waiting`.
   private var waitingSince: UInt64
+  /// Active and exposed: when the gate opens, ns; nil once it has.
+  private var opensAt: UInt64?
   /// Active: the sync has ended on the stream, so a standby may count itself synced.
   private var isSyncEnding = false
   private var replica = ReplicaView()
   private var now: UInt64
 
-  public init(_ configuration: Configuration, instance: UInt64, now: UInt64) {
+  /// - Parameter epoch: the highest that this host was ever in or heard of, over all its starts.
+  public init(_ configuration: Configuration, instance: UInt64, epoch: UInt64 = 0, now: UInt64) {
     self.configuration = configuration
     self.instance = instance
+    self.epoch = epoch
     self.now = now
     heldSince = now
     waitingSince = now
@@ -98,7 +106,7 @@ public struct PairMachine: Sendable {
   public func lastHeard(path: Int) -> UInt64? { peer.lastHeard.indices.contains(path) ? peer.lastHeard[path] : nil }
   public func isAlive(path: Int, now: UInt64) -> Bool { peer.isAlive(path: path, now: now) }
   /// The ledgers on this standby are what the active host's peers saw.
-  public var areLedgersCurrent: Bool { replica.isUsable(silentSince: now, configuration) }
+  public var areLedgersCurrent: Bool { replica.isComplete }
 
   // MARK: Time
 
@@ -106,29 +114,38 @@ public struct PairMachine: Sendable {
     peer.tick(now: now)
     switch role {
     case .starting:
-      guard now - heldSince >= configuration.startHold else { return [] }
+      // Who must not act alone waits for the other one, however long.
+      guard configuration.mayExpose, now - heldSince >= configuration.startHold else { return [] }
       return becomeActive("no active peer was heard for \(configuration.startHold / 1_000_000) ms")
     case .standby:
       guard peer.activeSilence >= configuration.deadAfter else { return [] }
+      // An active host whose standby is not synced may be heard by its peers. One that is, is mute.
+      guard configuration.mayExpose || replica.isComplete else {
+        return startOver("the active host is silent, and this one was not synced")
+      }
       return takeOver(.peerSilent)
     case .fenced:
       guard peer.activeSilence >= configuration.deadAfter, now >= (handedOver ?? 0) + configuration.startHold else {
         return []
       }
-      return becomeActive(
+      let reason =
         handedOver == nil
-          ? "the host that fenced this one is silent" : "the host that this one handed over to is silent")
+        ? "the host that fenced this one is silent" : "the host that this one handed over to is silent"
+      return configuration.mayExpose ? becomeActive(reason) : startOver(reason)
     case .active: return tickActive()
     }
   }
 
   private mutating func tickActive() -> [Action] {
     switch replication {
-    case .exposed: return []
+    case .exposed:
+      guard let opensAt, now >= opensAt else { return [] }
+      self.opensAt = nil
+      return [.openGate]
     case .waiting: return exposeIfDue()
     case .syncing, .synced:
       // Not a word over any path, and the gate may be shut: do not wait for the transport to notice.
-      guard configuration.mayExpose, peer.silence >= max(configuration.exposeAfter, configuration.deadAfter) else {
+      guard configuration.mayExpose, peer.silence >= max(configuration.patience, configuration.deadAfter) else {
         return []
       }
       let wasSyncing = replication == .syncing && !isSyncEnding
@@ -138,18 +155,16 @@ public struct PairMachine: Sendable {
     }
   }
 
+  /// Going on without a standby is a new epoch: whatever a standby holds is of the past from the moment that the gate opens.
+  /// It is said before, so that a standby which takes over afterwards has heard it.
   private mutating func exposeIfDue() -> [Action] {
-    guard replication == .waiting, configuration.mayExpose, now - waitingSince >= configuration.exposeAfter else {
+    guard replication == .waiting, configuration.mayExpose, now - waitingSince >= configuration.patience else {
       return []
     }
-    return expose()
-  }
-
-  /// Going on without a standby is a new epoch: whatever a standby holds is of the past.
-  private mutating func expose() -> [Action] {
     epoch += 1
     replication = .exposed
-    return [.setReplication(.exposed), .sendHeartbeat, .openGate]
+    opensAt = max(waitingSince + configuration.exposeAfter, now + configuration.announcing)
+    return [.setReplication(.exposed), .sendHeartbeat]
   }
 
   // MARK: Heartbeats
@@ -164,6 +179,9 @@ public struct PairMachine: Sendable {
 
   private mutating func react(to heartbeat: Heartbeat) -> [Action] {
     switch (role, heartbeat.role) {
+    case (.starting, .active) where heartbeat.epoch < epoch, (.fenced, .active) where heartbeat.epoch < epoch:
+      // This host was active after that one: what it has is of the past, and it will see that when it hears of it.
+      return [.sendHeartbeat]
     case (.starting, .active): return becomeStandby("\(heartbeat.node) is active", following: heartbeat.epoch)
     case (.starting, .starting):
       // Both begin: the one that is to be active need not wait. When the configuration does not tell them apart, names do.
@@ -174,14 +192,17 @@ public struct PairMachine: Sendable {
       guard heartbeat.epoch > epoch || (heartbeat.epoch == epoch && heartbeat.node < configuration.node) else {
         return [.note(.conflict(node: heartbeat.node, epoch: heartbeat.epoch)), .sendHeartbeat]
       }
-      role = .fenced
-      replication = .waiting
-      isHandingOver = false
-      handedOver = nil
-      return [.fence("\(heartbeat.node) is active in epoch \(heartbeat.epoch), this host in \(epoch)"), .sendHeartbeat]
+      return fence("\(heartbeat.node) is active in epoch \(heartbeat.epoch), this host in \(epoch)")
+    case (.active, _) where heartbeat.epoch > epoch:
+      // It was active in this host's place and is not any more.
+      guard configuration.mayExpose else {
+        return fence("\(heartbeat.node) has been in epoch \(heartbeat.epoch), this host is in \(epoch)")
+      }
+      epoch = heartbeat.epoch + 1
+      return [.sendHeartbeat]
     case (.fenced, .active): return becomeStandby("\(heartbeat.node) is active", following: heartbeat.epoch)
     case (.standby, .active):
-      replica.hear(heartbeat.replication, epoch: heartbeat.epoch, now: now)
+      replica.hear(heartbeat)
       epoch = max(epoch, heartbeat.epoch)
       return []
     case (.starting, _), (.active, _), (.fenced, _), (.standby, _): return []
@@ -193,7 +214,8 @@ public struct PairMachine: Sendable {
   private mutating func follower(_ event: Event) -> [Action] {
     switch event {
     case .channelUp:
-      isSyncEnding = replication != .exposed
+      isSyncEnding = replication != .exposed || opensAt != nil
+      opensAt = nil
       replication = .syncing
       return [.setReplication(.syncing)]
     case .syncEnding:
@@ -215,7 +237,9 @@ public struct PairMachine: Sendable {
     case .standbyLeft:
       // It said so: it will not take over, and nobody need wait.
       guard configuration.mayExpose else { return cancelHandOver() }
-      return cancelHandOver() + expose()
+      epoch += 1
+      replication = .exposed
+      return cancelHandOver() + [.setReplication(.exposed), .sendHeartbeat, .openGate]
     default: return []
     }
   }
@@ -250,11 +274,11 @@ public struct PairMachine: Sendable {
 
   private mutating func source(_ event: Event) -> [Action] {
     switch event {
-    case .following(let epoch): replica.begin(epoch: epoch)
+    case .following(let epoch, let instance): replica.begin(epoch: epoch, instance: instance)
     case .syncCompleted: replica.complete()
-    case .sourceLost: replica.lose(now: now)
     case .sourceLeft: replica.discard()
     case .handedOver: return takeOver(.handover)
+    // That the channel broke says nothing: the active host is mute until it says that it goes on alone.
     default: break
     }
     return []
@@ -269,6 +293,23 @@ public struct PairMachine: Sendable {
     return [.becomeActive(epoch: epoch, reason: reason), .openGate, .sendHeartbeat]
   }
 
+  private mutating func fence(_ reason: String) -> [Action] {
+    role = .fenced
+    replication = .waiting
+    opensAt = nil
+    isHandingOver = false
+    handedOver = nil
+    return [.fence(reason), .sendHeartbeat]
+  }
+
+  /// Whatever this host was for the pair is over; it claims nothing.
+  private mutating func startOver(_ reason: String) -> [Action] {
+    role = .starting
+    replication = .waiting
+    replica = ReplicaView()
+    return [.startOver(reason: reason), .sendHeartbeat]
+  }
+
   private mutating func becomeStandby(_ reason: String, following epoch: UInt64) -> [Action] {
     self.epoch = max(self.epoch, epoch)
     role = .standby
@@ -279,13 +320,12 @@ public struct PairMachine: Sendable {
 
   private mutating func takeOver(_ reason: TakeoverReason) -> [Action] {
     let silence = reason == .handover ? 0 : peer.activeSilence
-    let usable =
-      reason == .handover ? replica.isComplete : replica.isUsable(silentSince: now - min(now, silence), configuration)
     epoch = max(epoch, peer.latest?.epoch ?? 0) + 1
     role = .active
     replication = .exposed
     return [
-      .takeOver(Takeover(epoch: epoch, reason: reason, areLedgersUsable: usable, silence: silence)), .openGate,
+      .takeOver(Takeover(epoch: epoch, reason: reason, areLedgersUsable: replica.isComplete, silence: silence)),
+      .openGate,
       .sendHeartbeat,
     ]
   }

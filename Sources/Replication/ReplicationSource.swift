@@ -129,7 +129,8 @@ public struct ReplicationSource: ~Copyable {
     if follows(connection) {
       outgoing.appendSegment(.egress, connection: connection, header, payload, lending: lending)
     }
-    gate.hold(packet, until: outgoing.position)
+    // Without a standby nobody has it, even if everything before was acknowledged.
+    gate.hold(packet, until: phase == .detached ? outgoing.position + 1 : outgoing.position)
   }
 
   /// Records output that has not left and never will from here: the host that goes on sends it.

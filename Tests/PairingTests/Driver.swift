@@ -5,6 +5,8 @@ import Pairing
 final class Driver {
   struct Host {
     var machine: PairMachine?
+    /// What its disk has kept.
+    var epoch: UInt64 = 0
     /// How often its daemon has started: the instance, too.
     var starts: UInt64 = 0
     var sequence: UInt64 = 0
@@ -91,6 +93,8 @@ final class Driver {
 
   func handle(_ event: PairMachine.Event, on host: String) {
     guard let actions = hosts[host]?.machine?.handle(event, now: now * 1_000_000) else { return }
+    let epoch = hosts[host]?.machine?.epoch ?? 0
+    hosts[host]?.epoch = epoch
     for action in actions {
       note(host, Self.describe(action))
       perform(action, on: host)
@@ -104,7 +108,7 @@ final class Driver {
       closeChannel(of: host)
       hosts[host]?.follows = true
       follow(host)
-    case .becomeActive, .takeOver:
+    case .becomeActive, .takeOver, .startOver:
       hosts[host]?.follows = false
       closeChannel(of: host)
     case .fence, .detachStandby: closeChannel(of: host)
@@ -126,6 +130,7 @@ final class Driver {
       "takes over in epoch \(takeover.epoch), \(takeover.reason), after \(takeover.silence / 1_000_000) ms of silence, ledgers "
         + (takeover.areLedgersUsable ? "used" : "not used")
     case .becomeStandby(let reason): "standby: \(reason)"
+    case .startOver(let reason): "starts over: \(reason)"
     case .fence(let reason): "fences itself: \(reason)"
     case .openGate: "opens the gate"
     case .holdGate: "holds the gate"
@@ -223,7 +228,7 @@ final class Driver {
     hosts[source]?.session = session
     note(host, "follows \(source)")
     handle(.channelUp, on: source)
-    handle(.following(epoch: machine.epoch), on: host)
+    handle(.following(epoch: machine.epoch, instance: machine.instance), on: host)
     after(number("sync", 20)) { driver in
       guard driver.hosts[source]?.session == session, driver.hosts[source]?.isPaused == false else { return }
       driver.handle(.syncEnding, on: source)

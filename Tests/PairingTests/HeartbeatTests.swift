@@ -82,7 +82,7 @@ import Testing
     var machine = machine()
     for event in [
       PairMachine.Event.channelUp, .syncEnding, .standbySynced, .channelDown(silence: 5), .standbyLeft,
-      .following(epoch: 4), .syncCompleted, .sourceLost, .sourceLeft, .handedOver,
+      .following(epoch: 4, instance: 1), .syncCompleted, .sourceLost, .sourceLeft, .handedOver,
     ] {
       let actions = machine.handle(event, now: 1)
       #expect(actions.isEmpty)

@@ -168,6 +168,24 @@ import Testing
     rig.compare("after a long sync")
   }
 
+  /// The standby had acknowledged everything when it went, and what leaves after that is on nobody's record.
+  @Test func nothingLeavesWithoutAStandbyThoughAllWasAcknowledged() throws {
+    let rig = Rig()
+    let id = rig.register(1)
+    rig.attach()
+    try rig.settle()
+    #expect(rig.lag == 0 && rig.committed == rig.position)
+    rig.detach()
+    let before = rig.lastPacket
+    for _ in 0..<60 { rig.step(id) }
+    rig.letGo()
+    #expect(rig.lastPacket > before)
+    #expect(rig.waitingCount == Int(rig.lastPacket - before), "all of them wait")
+    rig.attach()
+    try rig.settle()
+    #expect(rig.waitingCount == 0)
+  }
+
   /// Packets that waited for a standby that is gone wait for the next one, and for its whole sync.
   @Test func whatWaitsSurvivesTheStandby() throws {
     let rig = Rig()

@@ -1,4 +1,5 @@
 internal import ControlAPI
+internal import Glibc
 internal import LinuxNetwork
 internal import Logging
 internal import Pairing
@@ -17,6 +18,7 @@ final class Pair {
   let sender: RawSender
 
   var machine: PairMachine
+  private var epochs: EpochFile
   let feed: ReplicationFeed
   let table = ConnectionTable()
   let sampler: Sampler
@@ -73,8 +75,12 @@ final class Pair {
     self.desk = desk
     self.loop = loop
     self.logger = logger
+    epochs = EpochFile(
+      pair: configuration.name, node: node.name, directory: getenv("STATE_DIRECTORY").map { String(cString: $0) },
+      logger: logger)
     machine = PairMachine(
-      PairMachine.Configuration(configuration, node: node.name), instance: instance, now: MonotonicClock.now)
+      PairMachine.Configuration(configuration, node: node.name), instance: instance, epoch: epochs.epoch,
+      now: MonotonicClock.now)
     feed = try ReplicationFeed(gateIsOpen: false, loop: loop)
     sampler = try Sampler(feed: feed, loop: loop)
     optionWatch = try OptionWatch(table: table, feed: feed, markMask: mark.mask, loop: loop)
@@ -122,7 +128,9 @@ final class Pair {
       local: configuration.replication.local.address, peer: configuration.replication.peer, security: security,
       loop: loop,
       hello: { [unowned self] in hello }, logger: logger)
-    client.onFollowing = { [weak self] source in self?.handle(.following(epoch: source.epoch)) }
+    client.onFollowing = { [weak self] source in
+      self?.handle(.following(epoch: source.epoch, instance: source.instance))
+    }
     client.onSynced = { [weak self] in self?.handle(.syncCompleted) }
     client.onDetach = { [weak self] reason in
       self?.logger.warning("lost the active host's stream", metadata: ["reason": "\(reason)"])
@@ -160,7 +168,9 @@ final class Pair {
   // MARK: Events
 
   func handle(_ event: PairMachine.Event) {
-    perform(machine.handle(event, now: MonotonicClock.now))
+    let actions = machine.handle(event, now: MonotonicClock.now)
+    epochs.record(machine.epoch)
+    perform(actions)
     onStatusChange?()
   }
 
@@ -177,7 +187,7 @@ final class Pair {
     let now = MonotonicClock.now
     server?.observe(min(now - lastTick, 2 * configuration.heartbeat.interval))
     lastTick = now
-    guard configuration.solo.policy == .allow, let server, server.stalled >= configuration.solo.exposeAfter else {
+    guard configuration.solo.policy == .allow, let server, server.stalled >= machine.configuration.patience else {
       return
     }
     server.detach("it has not acknowledged anything for \(server.stalled / 1_000_000) ms")

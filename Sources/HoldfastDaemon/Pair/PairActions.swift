@@ -31,6 +31,12 @@ extension Pair {
     case .becomeStandby(let reason):
       logger.event(.roleChanged, "standby", metadata: ["role": "standby", "reason": "\(reason)"])
       becomeStandby()
+    case .startOver(let reason):
+      logger.event(
+        .roleChanged, level: .warning, "starting: waits for the other host",
+        metadata: ["role": "starting", "reason": "\(reason)"])
+      client?.stop()
+      client?.forgetLedgers()
     case .fence(let reason):
       logger.event(
         .fenced, level: .error, "fenced: another host owns the connections",

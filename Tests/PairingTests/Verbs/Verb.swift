@@ -7,7 +7,9 @@ struct Verb: Sendable {
   /// Takes the words behind the time; false when they are not its own.
   let perform: @Sendable (ArraySlice<Substring>, Driver) -> Bool
 
-  static let all = [starts, dies, crashes, stops, moves, pauses, resumes, cut, heal, loses, hears, look]
+  static let all = [
+    starts, startsAfresh, dies, crashes, stops, moves, pauses, resumes, cut, heal, loses, hears, look,
+  ]
 
   static func perform(_ line: Script.Line, on driver: Driver) throws {
     for verb in all where verb.perform(line.words[...], driver) { return }

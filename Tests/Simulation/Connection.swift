@@ -1,0 +1,94 @@
+import Pairing
+import Replication
+import Modelling
+import TCPModel
+
+/// One connection as the world knows it: the client's socket, and what every host ever put on the wire for it.
+///
+/// Streams are functions of the position: nobody keeps bytes to compare them. Positions count from the origins; sequence numbers
+/// are made where a header is.
+final class Connection {
+  let number: UInt64
+  let hostOrigin: SequenceNumber
+  let clientOrigin: SequenceNumber
+  let flow: Flow
+  static let window = 1200
+
+  // The client.
+  var una = 0
+  var nxt = 0
+  var rcvNxt = 0
+  var latestStamp: UInt32?
+  /// It was reset, or the hosts forgot it.
+  var isOver = false
+
+  // What left the hosts.
+  var sentEnd = 0
+  var toldEnd = 0
+  var stamp: UInt32
+  /// Who took over last, and what it held then; nothing else may come from anyone before it.
+  var successor: (host: Int, sent: Int, told: Int, stamp: UInt32)?
+  /// Who serves it.
+  var owner: Node
+
+  init(number: UInt64, owner: Node, _ random: inout SeededGenerator) {
+    self.number = number
+    self.owner = owner
+    hostOrigin = SequenceNumber(random.chance(30) ? .max - 500 : UInt32(truncatingIfNeeded: random.next()))
+    clientOrigin = SequenceNumber(random.chance(30) ? .max - 500 : UInt32(truncatingIfNeeded: random.next()))
+    stamp = random.chance(30) ? .max - 2000 : UInt32(truncatingIfNeeded: random.next())
+    flow = Flow(
+      local: Endpoint(address: IPAddress(v4: 0x0a4d_0064), port: 80),
+      peer: Endpoint(address: IPAddress(v4: 0x0a4d_0002), port: UInt16(truncatingIfNeeded: 1024 + number)))
+  }
+
+  func byte(_ position: Int, toClient: Bool) -> UInt8 {
+    UInt8(truncatingIfNeeded: position &* 167 &+ position >> 8 &+ Int(number) &* 31 &+ (toClient ? 7 : 0))
+  }
+
+  func bytes(_ range: Range<Int>, toClient: Bool) -> [UInt8] { range.map { byte($0, toClient: toClient) } }
+
+  func fits(_ bytes: [UInt8], at position: Int, toClient: Bool) -> Bool {
+    for index in bytes.indices where bytes[index] != byte(position + index, toClient: toClient) { return false }
+    return true
+  }
+
+  /// The repair state of the socket at its registration, on a host whose clock shows `now`.
+  func baseline(now: UInt64) -> LedgerImage {
+    LedgerImage(
+      registering: ConnectionState(
+        flow: flow, isMapped: false,
+        negotiated: NegotiatedOptions(
+          maximumSegmentSize: 1460, sendWindowScale: 0, receiveWindowScale: 0, windowScaling: false,
+          selectiveAcknowledgements: false, timestampUnit: .milliseconds),
+        sndUna: hostOrigin, sndNxt: hostOrigin, sendQueue: [], finSent: false, copiedSeq: clientOrigin,
+        rcvNxt: clientOrigin, receiveQueue: [], finReceived: false,
+        window: WindowState(
+          sendWindowUpdate: clientOrigin - 1, sendWindow: UInt32(Self.window), maximumWindow: UInt32(Self.window),
+          receiveWindow: UInt32(Self.window), receiveWindowUpdate: clientOrigin),
+        timestamp: TimestampClock(value: stamp, moment: now, unit: .milliseconds), options: SocketOptions()),
+      as: ConnectionIdentity(id: number, service: "model", key: nil, retention: .read), unsent: 0)
+  }
+}
+
+/// A packet between a host and the client.
+struct Packet {
+  var connection: Connection
+  var header: SegmentHeader
+  var payload: [UInt8]
+  var isReset = false
+}
+
+/// The host's kernel for one connection, and the application on it, whose output is a function of the offset.
+struct HostSocket {
+  var una: Int
+  var nxt: Int
+  var rcvNxt: Int
+  var read: Int
+  /// Read and not yet recorded.
+  var isReadUnrecorded = false
+  var offeredEdge: Int
+  var clientWindow = Connection.window
+  /// TSval at a moment of the host's clock.
+  var clock: TimestampClock
+}

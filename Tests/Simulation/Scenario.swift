@@ -1,0 +1,56 @@
+/// What a run is about. Everything else follows from the seed.
+public struct Scenario: Sendable {
+  public enum Policy: Sendable, CaseIterable {
+    /// No host ever acts alone unless the other one cannot: any failure of the network may happen.
+    case hold
+    /// An active host without a standby goes on alone: no arbiter stands behind it, so one heartbeat path always works, except
+    /// that it loses up to two heartbeats in a row.
+    case allow
+  }
+
+  /// A part of the system made wrong on purpose: the invariants must notice.
+  public enum Sabotage: Sendable, CaseIterable {
+    /// Packets leave when they are made.
+    case gateOff
+    /// The standby acknowledges what it has received and not yet folded.
+    case acknowledgeBeforeFold
+    /// A host that is active takes every epoch that it hears of for an earlier one.
+    case epochNotCompared
+    /// A host acts alone although the policy is to hold.
+    case exposedWithoutPermission
+    /// A restored socket counts its timestamps on the new host's clock.
+    case timestampsNotCarriedOver
+  }
+
+  public var policy: Policy
+  public var sabotage: Sabotage?
+  /// Events before the faults end and the pair must come to rest.
+  public var steps: Int
+
+  public init(policy: Policy, sabotage: Sabotage? = nil, steps: Int = 4000) {
+    self.policy = policy
+    self.sabotage = sabotage
+    self.steps = steps
+  }
+}
+
+/// What a run came to.
+public struct Outcome: Sendable {
+  public var seed: UInt64
+  public var steps = 0
+  /// What was violated; nil when nothing was.
+  public var violation: String?
+  /// The last things that happened, for who reads why.
+  public var trace: [String] = []
+  public var takeovers = 0
+  /// Connections that went on on another host, and that were reset because they could not.
+  public var continued = 0
+  public var reset = 0
+  public var exposures = 0
+  public var fenced = 0
+  public var bytes = 0
+
+  public var description: String {
+    (["seed \(seed): \(violation ?? "nothing was violated")"] + trace).joined(separator: "\n")
+  }
+}

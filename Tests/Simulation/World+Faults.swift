@@ -1,0 +1,64 @@
+import Modelling
+import Pairing
+import Replication
+import TCPModel
+/// What goes wrong, by chance.
+extension World {
+  func misbehave() {
+    guard hasFaults else { return }
+    after(milliseconds: 30...1200) { [self] in misbehave() }
+    let host = random.below(2)
+    switch random.below(100) {
+    case 0..<22:
+      guard let node = nodes[host] else { return }
+      end(node, hostDies: random.chance(70))
+      after(milliseconds: random.chance(30) ? 5...150 : 100...4000) { [self] in start(host) }
+    case 22..<42:
+      guard let node = nodes[host], !node.isPaused else { return }
+      note(node, "stands still")
+      node.isPaused = true
+      after(milliseconds: random.chance(50) ? 20...260 : 200...2500) { [weak node, self] in
+        guard let node, node.isPaused, !node.isDead else { return }
+        note(node, "goes on")
+        node.resume()
+      }
+    case 42..<64: cut(0)
+    case 64..<78: if scenario.policy == .hold { cut(1) } else { cut(0) }
+    case 78..<84:
+      if scenario.policy == .hold {
+        cut(0)
+        cut(1)
+      }
+    case 84..<88:
+      guard let node = nodes.compactMap({ $0 }).first(where: { $0.machine.role == .active && !$0.isPaused }) else {
+        return
+      }
+      note(node, "is asked to hand over")
+      node.handle(.switchover)
+    case 88..<93:
+      guard let node = nodes[host], !node.isPaused else { return }
+      note(node, "loses its channel")
+      node.closeServer()
+      node.closeClient()
+    default:
+      guard let node = nodes[host], !node.isPaused else { return }
+      note(node, "stops in order")
+      node.stop()
+      after(milliseconds: 50...3000) { [self] in start(host) }
+    }
+  }
+
+  private func cut(_ path: Int) {
+    let receivers = random.chance(40) ? [random.below(2)] : [0, 1]
+    let ways = receivers.map { [path, $0] }
+    note(
+      nil, "cut: \(path == 0 ? "link" : "LAN") towards \(receivers.map { Node.names[$0] }.joined(separator: " and "))")
+    cuts.formUnion(ways)
+    after(milliseconds: random.chance(50) ? 30...400 : 300...3000) { [self] in
+      note(
+        nil,
+        "healed: \(path == 0 ? "link" : "LAN") towards \(receivers.map { Node.names[$0] }.joined(separator: " and "))")
+      cuts.subtract(ways)
+    }
+  }
+}
