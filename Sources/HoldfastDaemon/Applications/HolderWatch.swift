@@ -1,4 +1,5 @@
 internal import ControlAPI
+internal import Glibc
 internal import LinuxNetwork
 internal import Logging
 
@@ -26,6 +27,8 @@ final class HolderWatch {
   private static let interval: UInt64 = 50_000_000
   /// A round looks at every connection once: in 0.3 s.
   private static let slices = 6
+  /// The service manager may keep sockets for the daemon's next start (its file descriptor store).
+  private static let keepers: Set<Int32> = getenv("NOTIFY_SOCKET") == nil ? [] : [getppid()]
   /// Descriptors looked at in one go: some milliseconds.
   private static let budget = 1500
 
@@ -62,7 +65,8 @@ final class HolderWatch {
     if scan == nil, !suspects.isEmpty {
       sought = suspects
       suspects = [:]
-      scan = HolderScan(for: Set(sought.keys), likely: Set(sought.values.compactMap { $0.owner?.process }))
+      scan = HolderScan(
+        for: Set(sought.keys), likely: Set(sought.values.compactMap { $0.owner?.process }), keepers: Self.keepers)
     }
     guard let isDone = scan?.advance(descriptors: Self.budget), isDone, let result = scan else { return }
     scan = nil

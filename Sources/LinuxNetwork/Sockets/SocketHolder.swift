@@ -80,10 +80,12 @@ public struct HolderScan {
   /// A process could not be looked into: what is missing may be there.
   public private(set) var isBlind = false
 
-  /// - Parameter likely: processes to look into first.
-  public init(for sockets: Set<UInt64>, likely: Set<Int32>) {
+  /// - Parameters:
+  ///   - likely: processes to look into first.
+  ///   - keepers: processes whose descriptors do not count: they keep ours.
+  public init(for sockets: Set<UInt64>, likely: Set<Int32>, keepers: Set<Int32> = []) {
     missing = sockets
-    let all = Set(SocketHolders.numbers(in: "/proc").numbers).subtracting([getpid()])
+    let all = Set(SocketHolders.numbers(in: "/proc").numbers).subtracting(keepers).subtracting([getpid()])
     // Worked off from the end.
     processes = Array(all.subtracting(likely)) + Array(likely.intersection(all))
   }
