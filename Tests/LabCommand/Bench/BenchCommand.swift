@@ -20,6 +20,7 @@ struct BenchCommand: ParsableCommand {
   @Option(help: "Measure only this part (traffic, stall, restore); can be repeated.") var only: [Part] = []
   @Option(help: "Only this congestion control; can be repeated. The default is cubic, and bbr if the kernel has it.")
   var congestion: [String] = []
+  @Flag(help: "Measure Holdfast with TLS on the replication channel, too, beside plaintext.") var tls = false
   @Option(help: "A folder with another build of holdfastd, to be measured beside this one.") var before: String?
   @Option(help: "A folder for the tables.") var output = ".build/bench"
 
@@ -91,6 +92,7 @@ struct BenchCommand: ParsableCommand {
 
   private func subjects() throws -> [Subject] {
     var subjects = [try Subject.plain(), try Subject.referenceGate(), try Subject.holdfast()]
+    if tls { subjects.append(try Subject.holdfast(security: .tls())) }
     if let before { subjects.append(try Subject.holdfast(folder: before)) }
     if let proxy = try Subject.haproxy() { subjects.append(proxy) }
     return subjects

@@ -54,12 +54,14 @@ final class Subject {
   }
 
   /// - Parameter folder: where the daemon was built; nil for the folder of this program.
-  static func holdfast(folder: String? = nil) throws -> Subject {
+  static func holdfast(folder: String? = nil, security: DaemonHost.Security = .plaintext) throws -> Subject {
     var options = DaemonHost.Options()
+    options.security = security
     options.program = folder.map { "\($0)/holdfastd" }
     let pair = try ProtectedPair(options: options)
+    let name = if case .tls = security { "Holdfast, TLS" } else { folder == nil ? "Holdfast" : "Holdfast before" }
     return try Subject(
-      folder == nil ? "Holdfast" : "Holdfast before", pair.topology, address: Addresses.service4,
+      name, pair.topology, address: Addresses.service4,
       control: pair.alpha.control(), parts: [pair])
   }
 
