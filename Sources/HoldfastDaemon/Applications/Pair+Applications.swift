@@ -105,12 +105,9 @@ extension Pair {
     if connection.isOrphan { active.endAsClosed(connection) } else { active.release(connection, how: .reset) }
   }
 
-  /// Everything that left is in the stream: the other host goes on, and this one follows it as soon as it hears so.
+  /// An application is gone whose service goes on on the other host: the pair moves there.
   func handOver(_ reason: String) {
     logger.notice("handing over to the other host", metadata: ["reason": "\(reason)"])
-    feed.source.gate.close()
-    server?.sayGoodbye(.handover)
-    holder.drop()
-    active.abandonAll()
+    handle(.switchover)
   }
 }
