@@ -132,6 +132,7 @@ final class Node {
       replica.reset()
     case .fence:
       world.outcome.fenced += 1
+      handOverPosition = nil
       source.gate.close()
       letEverythingGo()
       closeServer()
