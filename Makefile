@@ -10,6 +10,7 @@ BIN = .build/$(CONFIGURATION)
 PREFIX ?= /usr
 SYSCONFDIR ?= /etc
 UNITDIR ?= /usr/lib/systemd/system
+SYSUSERSDIR ?= /usr/lib/sysusers.d
 DESTDIR ?=
 
 .PHONY: build lab demo test test-build simulate soak bench install install-deps format lint clean
@@ -53,10 +54,16 @@ install: build
 	install -m 755 $(BIN)/holdfast-proxy $(DESTDIR)$(PREFIX)/sbin/holdfast-proxy
 	install -m 644 systemd/holdfastd.service $(DESTDIR)$(UNITDIR)/holdfastd.service
 	install -m 644 systemd/holdfast-proxy.service $(DESTDIR)$(UNITDIR)/holdfast-proxy.service
+	install -D -m 644 systemd/holdfast.sysusers $(DESTDIR)$(SYSUSERSDIR)/holdfast.conf
 	@test -e $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfastd.toml \
 	  || install -m 640 etc/holdfast/holdfastd.toml $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfastd.toml
 	@# A sample: a proxy that nobody has configured must not start.
 	install -m 640 etc/holdfast/holdfast-proxy.toml $(DESTDIR)$(SYSCONFDIR)/holdfast/holdfast-proxy.toml.sample
+	@# The daemon runs as a user of its own, and must be able to read what it is to do. Packages do this themselves.
+	@if [ -z "$(DESTDIR)" ]; then \
+	  if command -v systemd-sysusers >/dev/null; then systemd-sysusers $(SYSUSERSDIR)/holdfast.conf; fi; \
+	  if getent group holdfast >/dev/null; then chgrp holdfast $(SYSCONFDIR)/holdfast/*.toml $(SYSCONFDIR)/holdfast/*.sample; fi; \
+	fi
 
 # Debian packages, only those that are missing.
 install-deps:
