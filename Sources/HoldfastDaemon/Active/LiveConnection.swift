@@ -62,9 +62,10 @@ final class LiveConnection {
   var id: UInt64 { ledger.identity.id }
 
   /// With retention `confirm` the end of the input is input, too: a connection that both sides have ended in order is kept until
-  /// the application releases it.
+  /// the application releases it. That the socket is closed may be known before the acknowledgement of the FIN has come through the
+  /// queue, so a FIN that has arrived is enough.
   var keepsEnd: Bool {
-    ledger.identity.retention == .confirm && ledger.input.finReceived && !ledger.wasReset && !isClosing && !isEnding
+    ledger.identity.retention == .confirm && ledger.input.sawFin && !ledger.wasReset && !isClosing && !isEnding
   }
 
   /// A lower bound of copied_seq: what the application has read for certain.

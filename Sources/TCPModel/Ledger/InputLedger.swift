@@ -23,6 +23,8 @@ public struct InputLedger: ~Copyable {
   private(set) var islands: [Range<Int>] = []
   /// Where FINs were seen that no acknowledgement covers yet. A genuine peer has one place for it; a forger may claim others.
   private(set) var finCandidates: [SequenceNumber] = []
+  /// The peer's FIN has arrived, acknowledged or not yet.
+  public var sawFin: Bool { finReceived || !finCandidates.isEmpty }
   /// How far the application is known to have read. May be ahead of `rcvNxt`: what was read before its acknowledgement was
   /// recorded will come again from the peer.
   public private(set) var reportedConsumed: SequenceNumber
