@@ -97,28 +97,3 @@ final class SocketReadiness: Sendable {
     }
   }
 }
-
-/// A thread that waits where a task must not.
-enum BackgroundThread {
-  private final class Body: Sendable {
-    let run: @Sendable () -> Void
-    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-  }
-
-  static func start(_ body: @escaping @Sendable () -> Void) throws(SystemCallError) {
-    let argument = Unmanaged.passRetained(Body(body))
-    var thread = pthread_t()
-    let result = pthread_create(
-      &thread, nil,
-      { argument in
-        guard let argument else { return nil }
-        Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
-        return nil
-      }, argument.toOpaque())
-    guard result == 0 else {
-      argument.release()
-      throw SystemCallError("pthread_create", errno: .init(rawValue: result))
-    }
-    pthread_detach(thread)
-  }
-}

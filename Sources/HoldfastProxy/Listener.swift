@@ -33,7 +33,7 @@ final class Listener: Sendable {
       sockets.append((socket.release(), endpoint))
     }
     let listening = sockets
-    try OwnThread.start { [self] in run(listening) }
+    try BackgroundThread.start { [self] in run(listening) }
   }
 
   var count: Int { connections.load(ordering: .relaxed) }

@@ -47,7 +47,7 @@ final class Adopter: Sendable {
     self.loop = loop
     self.logger = logger
     self.onPair = onPair
-    try OwnThread.start { [self] in run() }
+    try BackgroundThread.start { [self] in run() }
   }
 
   private func run() {

@@ -3,31 +3,6 @@ internal import Glibc
 internal import LinuxNetwork
 internal import SystemPackage
 
-/// A thread for calls that wait.
-enum OwnThread {
-  private final class Body {
-    let run: @Sendable () -> Void
-    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-  }
-
-  static func start(_ body: @escaping @Sendable () -> Void) throws(SystemCallError) {
-    let argument = Unmanaged.passRetained(Body(body))
-    var thread = pthread_t()
-    let result = pthread_create(
-      &thread, nil,
-      { argument in
-        guard let argument else { return nil }
-        Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
-        return nil
-      }, argument.toOpaque())
-    guard result == 0 else {
-      argument.release()
-      throw SystemCallError("pthread_create", errno: Errno(rawValue: result))
-    }
-    pthread_detach(thread)
-  }
-}
-
 /// Wakes a thread that waits in poll(2): a pipe to itself.
 final class Wakeup: Sendable {
   /// To wait on.
