@@ -24,6 +24,8 @@ public struct ConnectionEvidence: Sendable {
   public fileprivate(set) var timestampsBackwards = 0
   /// The furthest that one went back, in ticks.
   public fileprivate(set) var furthestBack = 0
+  /// What the first one was, and the packet with the latest TSval before it, for a person who looks for the cause.
+  public fileprivate(set) var firstBackwards: String?
   public fileprivate(set) var differingFromService = 0
   public fileprivate(set) var differingFromClient = 0
   /// Stream bytes from the service, by sequence numbers.
@@ -122,7 +124,8 @@ public struct CaptureCheck: Sendable {
       if evidence.finsFromService.count > 1 { found.append("\(name): the service ended the stream twice") }
       if evidence.timestampsBackwards > 0 {
         found.append(
-          "\(name): \(evidence.timestampsBackwards) timestamps go back, by up to \(evidence.furthestBack) ticks")
+          "\(name): \(evidence.timestampsBackwards) timestamps go back, by up to \(evidence.furthestBack) ticks, the first "
+            + "\(evidence.firstBackwards ?? "")")
       }
       let differing = evidence.differingFromService + evidence.differingFromClient
       if differing > 0 { found.append("\(name): \(differing) bytes were sent again differently") }
@@ -161,7 +164,7 @@ private struct Reader {
     var evidence: ConnectionEvidence
     var service = Direction()
     var client = Direction()
-    var latestTimestamp: UInt32?
+    var latestTimestamp: (segment: Segment, time: UInt64)?
   }
 
   private var states: [State] = []
@@ -212,7 +215,7 @@ extension Reader.State {
       if evidence.firstReset == nil { evidence.firstReset = describe(header, fromService: fromService, at: time) }
       return
     }
-    if fromService { checkTimestamp(header) }
+    if fromService { checkTimestamp(segment, at: time) }
     var direction = fromService ? service : client
     if fromService { service = Reader.Direction() } else { client = Reader.Direction() }
     if header.flags.contains(.syn) {
@@ -240,23 +243,35 @@ extension Reader.State {
   private func describe(_ header: SegmentHeader, fromService: Bool, at time: UInt64) -> String {
     let stream = fromService ? service : client
     let place = stream.start.map { "\(header.sequence.distance(from: $0 + stream.furthest))" } ?? "?"
-    return "at \(time / 1_000_000_000).\(String(time % 1_000_000_000 + 1_000_000_000).dropFirst()), "
+    return "at \(Self.seconds(time)), "
       + "\(place) bytes from the stream's end at \(stream.furthest), FIN seen: service \(evidence.finsFromService.sorted()), "
       + "client \(evidence.finsFromClient.sorted())"
   }
 
-  private mutating func checkTimestamp(_ header: SegmentHeader) {
-    guard header.hasTimestamp else { return }
-    guard let latest = latestTimestamp else {
-      latestTimestamp = header.timestampValue
-      return
+  private mutating func checkTimestamp(_ segment: Segment, at time: UInt64) {
+    guard segment.header.hasTimestamp else { return }
+    if let latest = latestTimestamp {
+      let step = Int(Int32(bitPattern: segment.header.timestampValue &- latest.segment.header.timestampValue))
+      guard step >= 0 else {
+        evidence.timestampsBackwards += 1
+        evidence.furthestBack = max(evidence.furthestBack, -step)
+        if evidence.firstBackwards == nil {
+          evidence.firstBackwards = "\(describe(segment, at: time)), after \(describe(latest.segment, at: latest.time))"
+        }
+        return
+      }
     }
-    let step = Int(Int32(bitPattern: header.timestampValue &- latest))
-    if step < 0 {
-      evidence.timestampsBackwards += 1
-      evidence.furthestBack = max(evidence.furthestBack, -step)
-    } else {
-      latestTimestamp = header.timestampValue
-    }
+    latestTimestamp = (segment, time)
+  }
+
+  private func describe(_ segment: Segment, at time: UInt64) -> String {
+    let header = segment.header
+    return
+      "TSval \(header.timestampValue) on \(segment.payloadCount) bytes at \(header.sequence), ACK \(header.acknowledgement), "
+      + "flags \(header.flags.rawValue), at \(Self.seconds(time))"
+  }
+
+  private static func seconds(_ time: UInt64) -> String {
+    "\(time / 1_000_000_000).\(String(time % 1_000_000_000 + 1_000_000_000).dropFirst())"
   }
 }
