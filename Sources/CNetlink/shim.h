@@ -6,3 +6,4 @@
 #include <netlink/attr.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
+#include <netlink/route/neighbour.h>

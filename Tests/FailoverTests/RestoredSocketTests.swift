@@ -80,6 +80,20 @@ struct RestoredSocketTests {
     try streams.goOn()
   }
 
+  /// What is sent to a neighbour that must be found first can be overtaken by what is sent when it has been found.
+  @Test(arguments: [Addresses.service4, Addresses.service6])
+  func theStandbyKnowsTheNeighboursThatItsFirstPacketsWillGoThrough(address: String) throws {
+    let client = address == Addresses.service4 ? "10.77.0.9" : "fd77::9"
+    var failover = Failover(shape: .upload)
+    failover.address = address
+    failover.beforeCrash = { pair, _ in
+      try wait(for: "the client among beta's neighbours", until: .seconds(10)) {
+        try Tool.run("ip", "-n", pair.topology.beta.name, "neigh", "show").contains("\(client) dev eth0 lladdr")
+      }
+    }
+    try expectUnbroken(failover)
+  }
+
   @Test func anIdleConnectionCostsNoReplication() throws {
     let pair = try ProtectedPair()
     try pair.startServers()

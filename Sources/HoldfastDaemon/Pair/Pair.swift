@@ -26,6 +26,7 @@ final class Pair {
   let path: PacketPath
   let active: ActiveSide
   let holder: AddressHolder
+  let neighbourhood: Neighbourhood
   let heartbeats: HeartbeatPaths
   var server: ReplicationServer?
   var client: ReplicationClient?
@@ -91,6 +92,7 @@ final class Pair {
       table: table, feed: feed, path: path, sampler: sampler, mark: mark, desk: desk, loop: loop, logger: logger)
     holder = try AddressHolder(
       configuration.addresses, manager: manager, announcer: announcer, loop: loop, logger: logger)
+    neighbourhood = try Neighbourhood(loop: loop, logger: logger)
     security = try ChannelSecurity(configuration.replication)
     heartbeats = try HeartbeatPaths(
       configuration.heartbeat.paths, pair: configuration.name, instance: instance,
@@ -131,6 +133,7 @@ final class Pair {
     client.onFollowing = { [weak self] source in
       self?.handle(.following(epoch: source.epoch, instance: source.instance))
     }
+    client.onConnection = { [weak self] flow in self?.neighbourhood.learn(flow.peer.address) }
     client.onSynced = { [weak self] in self?.handle(.syncCompleted) }
     client.onDetach = { [weak self] reason in
       self?.logger.warning("lost the active host's stream", metadata: ["reason": "\(reason)"])

@@ -97,6 +97,7 @@ extension Pair {
       }
       takeover.onComplete = { [weak self] in self?.completed($0, decision) }
       takeover.hold()
+      neighbourhood.refresh()
       holder.take()
       holder.whenUsable { [weak takeover] in takeover?.start() }
     } catch {
@@ -165,6 +166,7 @@ extension Pair {
   private func becomeStandby() {
     path.strangers = .drop
     unclaim?.disarm()
+    neighbourhood.forget()
     server?.detach("this host is standby")
     rules.setClaim(true, for: index)
     holder.drop()

@@ -24,6 +24,8 @@ final class ReplicationClient {
 
   /// The active host answered: its stream begins.
   var onFollowing: ((Hello) -> Void)?
+  /// A connection has become known.
+  var onConnection: ((Flow) -> Void)?
   var onSynced: (() -> Void)?
   var onGoodbye: ((Goodbye) -> Void)?
   /// The channel broke: the ledgers are no longer current.
@@ -150,7 +152,10 @@ final class ReplicationClient {
     switch try replica.fold(frame, now: MonotonicClock.now) {
     case .synced?: onSynced?()
     case .goodbye(let kind)?: onGoodbye?(kind)
-    case nil: break
+    case nil:
+      if frame.type == FrameType.baseline.rawValue, let ledger = replica.ledgers[frame.connection] {
+        onConnection?(ledger.flow)
+      }
     }
   }
 

@@ -1,0 +1,116 @@
+internal import CLinux
+internal import CNetlink
+internal import Glibc
+public import TCPModel
+
+/// The neighbour to whom packets to an address go: the address's own host on the same network, or a router.
+public struct NextHop: Hashable, Sendable {
+  public let address: IPAddress
+  /// The interface's index.
+  public let interface: Int32
+}
+
+/// Asks the kernel how packets would go, and has it find neighbours before there are any (rtnetlink(7), through libnl).
+public final class RouteTable {
+  package struct Route {
+    var isLocal: Bool
+    var hop: NextHop?
+  }
+
+  /// For questions, whose only answer is what was asked for.
+  private let questions: OpaquePointer
+  private let requests: OpaquePointer
+
+  /// - Throws: `AddressError` when there is no netlink socket to be had.
+  public init() throws(AddressError) {
+    questions = try Self.connect()
+    do throws(AddressError) {
+      requests = try Self.connect()
+    } catch {
+      nl_socket_free(questions)
+      throw error
+    }
+    nl_socket_disable_auto_ack(questions)
+  }
+
+  deinit {
+    nl_socket_free(questions)
+    nl_socket_free(requests)
+  }
+
+  static func connect() throws(AddressError) -> OpaquePointer {
+    guard let socket = nl_socket_alloc() else { throw AddressError(description: "no memory for a netlink socket") }
+    let status = nl_connect(socket, Int32(NETLINK_ROUTE))
+    guard status == 0 else {
+      nl_socket_free(socket)
+      throw AddressError(description: "nl_connect: \(text(status))")
+    }
+    return socket
+  }
+
+  static func text(_ status: Int32) -> String { String(cString: nl_geterror(status)) }
+
+  /// - Returns: nil when there is no route.
+  public func nextHop(to address: IPAddress) -> NextHop? { route(to: address)?.hop }
+
+  /// - Returns: the route that packets to `address` take, or nil when there is none.
+  package func route(to address: IPAddress) -> Route? {
+    guard let message = nlmsg_alloc_simple(Int32(RTM_GETROUTE), 0) else { return nil }
+    defer { nlmsg_free(message) }
+    var header = rtmsg()
+    header.rtm_family = UInt8(address.isIPv6 ? AF_INET6 : AF_INET)
+    header.rtm_dst_len = address.isIPv6 ? 128 : 32
+    let bytes = address.bytes
+    guard nlmsg_append(message, &header, MemoryLayout<rtmsg>.size, Int32(NLMSG_ALIGNTO)) == 0,
+      nla_put(message, Int32(RTA_DST.rawValue), Int32(bytes.count), bytes) == 0, nl_send_auto(questions, message) >= 0
+    else { return nil }
+    var source = sockaddr_nl()
+    var answer: UnsafeMutablePointer<UInt8>?
+    let count = nl_recv(questions, &source, &answer, nil)
+    defer { free(answer) }
+    guard let answer, count > 0 else { return nil }
+    return Self.read(UnsafeMutableRawBufferPointer(start: answer, count: Int(count)), to: address)
+  }
+
+  private static func read(_ answer: UnsafeMutableRawBufferPointer, to address: IPAddress) -> Route? {
+    guard let base = answer.baseAddress, answer.count >= MemoryLayout<nlmsghdr>.size + MemoryLayout<rtmsg>.size else {
+      return nil
+    }
+    let header = base.assumingMemoryBound(to: nlmsghdr.self)
+    guard Int(header.pointee.nlmsg_len) <= answer.count, header.pointee.nlmsg_type == UInt16(RTM_NEWROUTE) else {
+      return nil
+    }
+    let type = base.load(fromByteOffset: MemoryLayout<nlmsghdr>.size, as: rtmsg.self).rtm_type
+    let size = Int32(MemoryLayout<rtmsg>.size)
+    guard type == UInt8(RTN_UNICAST), let device = nlmsg_find_attr(header, size, Int32(RTA_OIF.rawValue)),
+      nla_len(device) == 4
+    else { return Route(isLocal: type == UInt8(RTN_LOCAL), hop: nil) }
+    var neighbour = address
+    if let gateway = nlmsg_find_attr(header, size, Int32(RTA_GATEWAY.rawValue)), let data = nla_data(gateway) {
+      let bytes = UnsafeRawBufferPointer(start: data, count: Int(nla_len(gateway)))
+      guard let router = IPAddress(bytes: bytes) else { return Route(isLocal: false, hop: nil) }
+      neighbour = router
+    }
+    return Route(isLocal: false, hop: NextHop(address: neighbour, interface: Int32(nla_get_u32(device))))
+  }
+
+  /// Has the kernel find out the neighbour's link-layer address, or see whether the one that it knows still holds, as if a
+  /// packet had been sent to it (NTF_USE; neigh_add in the kernel's net/core/neighbour.c). Returns at once; what comes of it is
+  /// the kernel's affair.
+  public func prepare(_ hop: NextHop) throws(AddressError) {
+    let bytes = hop.address.bytes
+    guard let request = rtnl_neigh_alloc() else { throw AddressError(description: "no memory for a netlink request") }
+    defer { rtnl_neigh_put(request) }
+    guard let address = nl_addr_build(hop.address.isIPv6 ? AF_INET6 : AF_INET, bytes, bytes.count) else {
+      throw AddressError(description: "no memory for a netlink request")
+    }
+    defer { nl_addr_put(address) }
+    rtnl_neigh_set_ifindex(request, hop.interface)
+    rtnl_neigh_set_dst(request, address)
+    rtnl_neigh_set_flags(request, UInt32(NTF_USE))
+    let status = rtnl_neigh_add(requests, request, Int32(NLM_F_CREATE | NLM_F_REPLACE))
+    guard status == 0 else {
+      throw AddressError(description: "cannot look for the neighbour \(hop.address): \(Self.text(status))")
+    }
+  }
+}
