@@ -2,7 +2,7 @@
 /// standby follows.
 ///
 /// One datagram, big-endian: magic `HFHB` (4), major and minor version (2 each), role, replication phase, preference (1 each),
-/// reserved (1), epoch (8), sequence (8), instance (8), node and pair as text (length 1, then UTF-8), echo (8), credential (length
+/// patience (1), epoch (8), sequence (8), instance (8), node and pair as text (length 1, then UTF-8), echo (8), credential (length
 /// 2, then bytes), authentication tag (32, all zero where the channel is plaintext). What a newer minor version puts between
 /// credential and tag is skipped; minor version 0 ends with the pair.
 public struct Heartbeat: Hashable, Sendable {
@@ -23,6 +23,8 @@ public struct Heartbeat: Hashable, Sendable {
   public var instance: UInt64
   public var node: String
   public var pair: String
+  /// Seconds for which the sender is about to be silent because its daemon starts anew, 0 when it is not.
+  public var patience: UInt8 = 0
   /// The instance of the peer that the sender heard last, 0 for none. See `HeartbeatFilter`.
   public var echo: UInt64 = 0
   /// What the receiver needs to check the tag, at most 65 535 bytes: the sender's certificate. Empty where the channel is
@@ -52,7 +54,7 @@ public struct Heartbeat: Hashable, Sendable {
     append(Self.magic)
     append(Self.majorVersion)
     append(Self.minorVersion)
-    bytes += [role.rawValue, replication.rawValue, prefersActive ? 1 : 0, 0]
+    bytes += [role.rawValue, replication.rawValue, prefersActive ? 1 : 0, patience]
     append(epoch)
     append(sequence)
     append(instance)
@@ -92,7 +94,7 @@ public struct Heartbeat: Hashable, Sendable {
     self.role = role
     self.replication = replication
     prefersActive = try number(UInt8.self) & 1 != 0
-    _ = try number(UInt8.self)
+    patience = try number(UInt8.self)
     epoch = try number(UInt64.self)
     sequence = try number(UInt64.self)
     instance = try number(UInt64.self)

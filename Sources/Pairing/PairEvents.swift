@@ -22,6 +22,8 @@ extension PairMachine {
     case handOverReady
     /// It did not come that far in time.
     case handOverFailed
+    /// The daemon is about to end and to start again, with the connections kept for it: `PairMachine+Restart.swift`.
+    case restart
 
     // On the standby.
     /// A session with the active host, which is in `epoch`, has begun.

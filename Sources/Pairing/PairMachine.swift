@@ -17,10 +17,12 @@ public struct PairMachine: Sendable {
     public var exposeAfter: UInt64
     /// Whether it opens then at all.
     public var mayExpose: Bool
+    /// For how long the standby is asked to wait while this host's daemon starts anew, ns: whole seconds, at most 255.
+    public var restartPatience: UInt64
 
     public init(
       node: String, pair: String, prefersActive: Bool, paths: Int, interval: UInt64, deadAfter: UInt64,
-      exposeAfter: UInt64, mayExpose: Bool
+      exposeAfter: UInt64, mayExpose: Bool, restartPatience: UInt64 = 10_000_000_000
     ) {
       self.node = node
       self.pair = pair
@@ -30,6 +32,7 @@ public struct PairMachine: Sendable {
       self.deadAfter = deadAfter
       self.exposeAfter = exposeAfter
       self.mayExpose = mayExpose
+      self.restartPatience = restartPatience
     }
 
     /// How long a host listens at its start before it claims anything, ns: longer than a takeover takes, and twice as long where
@@ -44,13 +47,18 @@ public struct PairMachine: Sendable {
 
   public let configuration: Configuration
   public let instance: UInt64
-  public private(set) var role = Role.starting
+  public internal(set) var role = Role.starting
   public private(set) var epoch: UInt64
   public private(set) var replication = ReplicationPhase.waiting
   /// Active: the sockets stand still, and the standby is about to go on in this host's place.
   public private(set) var isHandingOver = false
   /// Fenced: when this host has handed over, ns; the other one need not be heard at once.
   private var handedOver: UInt64?
+
+  /// Active: the daemon is about to end and to start again.
+  var isRestarting = false
+  /// Active: this daemon goes on where its predecessor ended, and does not know yet whether the standby has waited for it.
+  var isResumed = false
 
   private var peer: PeerView
   /// Starting: since when nobody was heard who may be active, ns.
@@ -89,6 +97,7 @@ public struct PairMachine: Sendable {
       return []
     case .channelUp, .syncEnding, .standbySynced, .channelDown, .standbyLeft:
       return role == .active ? follower(event) : []
+    case .restart: return restart()
     case .switchover, .handOverReady, .handOverFailed: return role == .active ? handOver(event) : []
     case .following, .syncCompleted, .sourceLost, .sourceLeft, .handedOver: return role == .standby ? source(event) : []
     }
@@ -96,10 +105,12 @@ public struct PairMachine: Sendable {
 
   /// What this host tells the peer.
   public func heartbeat(sequence: UInt64) -> Heartbeat {
-    Heartbeat(
+    var heartbeat = Heartbeat(
       role: role, replication: replication, prefersActive: configuration.prefersActive, epoch: epoch,
       sequence: sequence,
       instance: instance, node: configuration.node, pair: configuration.pair)
+    if isRestarting { heartbeat.patience = UInt8(clamping: configuration.restartPatience / 1_000_000_000) }
+    return heartbeat
   }
 
   /// When path number `path` last brought something, ns on this host's clock; nil for never.
@@ -118,14 +129,14 @@ public struct PairMachine: Sendable {
       guard configuration.mayExpose, now - heldSince >= configuration.startHold else { return [] }
       return becomeActive("no active peer was heard for \(configuration.startHold / 1_000_000) ms")
     case .standby:
-      guard peer.activeSilence >= configuration.deadAfter else { return [] }
+      guard peer.activeSilence >= peer.tolerance else { return [] }
       // An active host whose standby is not synced may be heard by its peers. One that is, is mute.
       guard configuration.mayExpose || replica.isComplete else {
         return startOver("the active host is silent, and this one was not synced")
       }
       return takeOver(.peerSilent)
     case .fenced:
-      guard peer.activeSilence >= configuration.deadAfter, now >= (handedOver ?? 0) + configuration.startHold else {
+      guard peer.activeSilence >= peer.tolerance, now >= (handedOver ?? 0) + configuration.startHold else {
         return []
       }
       let reason =
@@ -163,6 +174,7 @@ public struct PairMachine: Sendable {
     }
     epoch += 1
     replication = .exposed
+    isResumed = false
     opensAt = max(waitingSince + configuration.exposeAfter, now + configuration.announcing)
     return [.setReplication(.exposed), .sendHeartbeat]
   }
@@ -195,7 +207,7 @@ public struct PairMachine: Sendable {
       return fence("\(heartbeat.node) is active in epoch \(heartbeat.epoch), this host in \(epoch)")
     case (.active, _) where heartbeat.epoch > epoch:
       // It was active in this host's place and is not any more.
-      guard configuration.mayExpose else {
+      guard configuration.mayExpose, !isResumed else {
         return fence("\(heartbeat.node) has been in epoch \(heartbeat.epoch), this host is in \(epoch)")
       }
       epoch = heartbeat.epoch + 1
@@ -223,6 +235,7 @@ public struct PairMachine: Sendable {
       return [.holdGate]
     case .standbySynced:
       replication = .synced
+      isResumed = false
       return [.holdGate, .setReplication(.synced)]
     case .channelDown(let silence):
       guard replication == .syncing || replication == .synced else { return [] }
@@ -298,6 +311,8 @@ public struct PairMachine: Sendable {
     replication = .waiting
     opensAt = nil
     isHandingOver = false
+    isRestarting = false
+    isResumed = false
     handedOver = nil
     return [.fence(reason), .sendHeartbeat]
   }

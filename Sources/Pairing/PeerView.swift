@@ -37,6 +37,12 @@ struct PeerView {
     return true
   }
 
+  /// How long an active peer may be silent before it counts as dead, ns: longer while its daemon starts anew, as it said.
+  var tolerance: UInt64 {
+    guard let latest, latest.role == .active else { return deadAfter }
+    return max(deadAfter, UInt64(latest.patience) * 1_000_000_000)
+  }
+
   mutating func tick(now: UInt64) {
     let observed = min(now > lastTick ? now - lastTick : 0, 2 * interval)
     lastTick = max(lastTick, now)

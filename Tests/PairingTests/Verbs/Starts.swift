@@ -14,12 +14,19 @@ extension Verb {
   }
 
   private static func start(_ host: String, _ driver: Driver, epoch: UInt64) {
-    let instance = (driver.hosts[host]?.starts ?? 0) + 1
-    let said = driver.hosts[host]?.said ?? [:]
-    driver.hosts[host] = Driver.Host(
-      machine: PairMachine(
-        driver.configuration(of: host), instance: instance, epoch: epoch, now: driver.now * 1_000_000),
-      epoch: epoch, starts: instance, said: said)
-    driver.tick(host, instance: instance)
+    driver.begin(host, epoch: epoch) { configuration, instance, now in
+      PairMachine(configuration, instance: instance, epoch: epoch, now: now)
+    }
+  }
+}
+
+extension Driver {
+  /// A new instance of a host's daemon.
+  func begin(_ host: String, epoch: UInt64, _ machine: (PairMachine.Configuration, UInt64, UInt64) -> PairMachine) {
+    let instance = (hosts[host]?.starts ?? 0) + 1
+    let said = hosts[host]?.said ?? [:]
+    hosts[host] = Host(
+      machine: machine(configuration(of: host), instance, now * 1_000_000), epoch: epoch, starts: instance, said: said)
+    tick(host, instance: instance)
   }
 }

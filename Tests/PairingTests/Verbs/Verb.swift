@@ -8,7 +8,8 @@ struct Verb: Sendable {
   let perform: @Sendable (ArraySlice<Substring>, Driver) -> Bool
 
   static let all = [
-    starts, startsAfresh, dies, crashes, stops, moves, pauses, resumes, cut, heal, loses, hears, look,
+    starts, startsAfresh, restarts, resumesConnections, dies, crashes, stops, moves, pauses, resumes, cut, heal, loses,
+    hears, look,
   ]
 
   static func perform(_ line: Script.Line, on driver: Driver) throws {
