@@ -5,6 +5,10 @@ extension PairMachine {
     case heartbeat(path: Int, Heartbeat)
     /// An authentic heartbeat that may be an old one, sent again by somebody: the peer has not shown that it hears this host.
     case rumour(Heartbeat)
+    /// To the question with that number. Each is answered once.
+    case answer(to: UInt64, Answer)
+    /// The permission to speak without a standby ends, unless it is given anew: nothing may leave from now on.
+    case permissionEnded
 
     // On the active host.
     /// A standby has connected and is being synced.
@@ -54,6 +58,8 @@ extension PairMachine {
 
   public enum Note: Hashable, Sendable {
     case pathAlive(Int)
+    /// This host would act alone and was not permitted to. It asks again.
+    case notPermitted(Purpose, reason: String)
     /// The peer is active too, in an earlier epoch: it will fence itself when it hears us.
     case conflict(node: String, epoch: UInt64)
   }
@@ -79,6 +85,8 @@ extension PairMachine {
     case detachStandby(String)
     /// `replication` changed.
     case setReplication(ReplicationPhase)
+    /// `Event.answer` is to follow.
+    case ask(Question)
     /// Do not wait for the next tick.
     case sendHeartbeat
     case note(Note)

@@ -2,7 +2,8 @@
 ///
 /// Two rules carry everything. The standby goes on in the active host's place when no path brings a heartbeat of an active peer
 /// for `deadAfter`; that the channel broke says nothing. And ledgers are used only while nothing can have left the active host
-/// unrecorded: an active host that loses its standby is mute, and says that it goes on alone before it does.
+/// unrecorded: an active host that loses its standby is mute, and says that it goes on alone before it does. Where somebody is to
+/// be asked first (`Asks`), nothing of either happens before the answer.
 public struct PairMachine: Sendable {
   public struct Configuration: Hashable, Sendable {
     public var node: String
@@ -19,10 +20,12 @@ public struct PairMachine: Sendable {
     public var mayExpose: Bool
     /// For how long the standby is asked to wait while this host's daemon starts anew, ns: whole seconds, at most 255.
     public var restartPatience: UInt64
+    /// Who is asked before this host acts alone.
+    public var asks: Asks
 
     public init(
       node: String, pair: String, prefersActive: Bool, paths: Int, interval: UInt64, deadAfter: UInt64,
-      exposeAfter: UInt64, mayExpose: Bool, restartPatience: UInt64 = 10_000_000_000
+      exposeAfter: UInt64, mayExpose: Bool, restartPatience: UInt64 = 10_000_000_000, asks: Asks = .nobody
     ) {
       self.node = node
       self.pair = pair
@@ -33,6 +36,7 @@ public struct PairMachine: Sendable {
       self.exposeAfter = exposeAfter
       self.mayExpose = mayExpose
       self.restartPatience = restartPatience
+      self.asks = asks
     }
 
     /// How long a host listens at its start before it claims anything, ns: longer than a takeover takes, and twice as long where
@@ -48,8 +52,8 @@ public struct PairMachine: Sendable {
   public let configuration: Configuration
   public let instance: UInt64
   public internal(set) var role = Role.starting
-  public private(set) var epoch: UInt64
-  public private(set) var replication = ReplicationPhase.waiting
+  public internal(set) var epoch: UInt64
+  public internal(set) var replication = ReplicationPhase.waiting
   /// Active: the sockets stand still, and the standby is about to go on in this host's place.
   public private(set) var isHandingOver = false
   /// Fenced: when this host has handed over, ns; the other one need not be heard at once.
@@ -60,17 +64,22 @@ public struct PairMachine: Sendable {
   /// Active: this daemon goes on where its predecessor ended, and does not know yet whether the standby has waited for it.
   var isResumed = false
 
-  private var peer: PeerView
+  var peer: PeerView
   /// Starting: since when nobody was heard who may be active, ns.
   private var heldSince: UInt64
   /// Active: when the standby was lost, ns. Meaningful while `replication` is `.waiting`.
-  private var waitingSince: UInt64
+  var waitingSince: UInt64
+  /// Active and waiting: the standby said that it stops, so nobody need wait for it.
+  var standbyHasLeft = false
+  /// Standby: the active host has let go in this host's favour.
+  var isHeir = false
+  var permission = Permission()
   /// Active and exposed: when the gate opens, ns; nil once it has.
-  private var opensAt: UInt64?
+  var opensAt: UInt64?
   /// Active: the sync has ended on the stream, so a standby may count itself synced.
-  private var isSyncEnding = false
-  private var replica = ReplicaView()
-  private var now: UInt64
+  var isSyncEnding = false
+  var replica = ReplicaView()
+  var now: UInt64
 
   /// - Parameter epoch: the highest that this host was ever in or heard of, over all its starts.
   public init(_ configuration: Configuration, instance: UInt64, epoch: UInt64 = 0, now: UInt64) {
@@ -93,8 +102,13 @@ public struct PairMachine: Sendable {
     case .heartbeat(let path, let heartbeat): return hear(heartbeat, on: path)
     case .rumour(let heartbeat):
       // A peer that is active and cannot hear this host must not get a second one beside it. Nothing else follows from hearsay.
-      if role == .starting, heartbeat.role == .active { heldSince = self.now }
+      if role == .starting, heartbeat.role == .active {
+        heldSince = self.now
+        permission.void()
+      }
       return []
+    case .answer(let number, let answer): return hear(answer, to: number)
+    case .permissionEnded: return endPermission()
     case .channelUp, .syncEnding, .standbySynced, .channelDown, .standbyLeft:
       return role == .active ? follower(event) : []
     case .restart: return restart()
@@ -123,18 +137,29 @@ public struct PairMachine: Sendable {
 
   private mutating func tick() -> [Action] {
     peer.tick(now: now)
+    return decide()
+  }
+
+  /// What is due now, if it is permitted.
+  mutating func decide() -> [Action] {
     switch role {
     case .starting:
+      if let reason = reasonToBegin { return permission(for: .begin) ?? becomeActive(reason) }
       // Who must not act alone waits for the other one, however long.
       guard configuration.mayExpose, now - heldSince >= configuration.startHold else { return [] }
-      return becomeActive("no active peer was heard for \(configuration.startHold / 1_000_000) ms")
+      return permission(for: .begin)
+        ?? becomeActive("no active peer was heard for \(configuration.startHold / 1_000_000) ms")
     case .standby:
-      guard peer.activeSilence >= peer.tolerance else { return [] }
+      if isHeir { return permission(for: .takeOver) ?? takeOver(.handover) }
+      guard peer.activeSilence >= peer.tolerance else {
+        let isDying = peer.activeSilence + configuration.asks.lead >= peer.tolerance
+        return isDying && (configuration.mayExpose || replica.isComplete) ? ask(.takeOver) : []
+      }
       // An active host whose standby is not synced may be heard by its peers. One that is, is mute.
       guard configuration.mayExpose || replica.isComplete else {
         return startOver("the active host is silent, and this one was not synced")
       }
-      return takeOver(.peerSilent)
+      return permission(for: .takeOver) ?? takeOver(.peerSilent)
     case .fenced:
       guard peer.activeSilence >= peer.tolerance, now >= (handedOver ?? 0) + configuration.startHold else {
         return []
@@ -142,7 +167,7 @@ public struct PairMachine: Sendable {
       let reason =
         handedOver == nil
         ? "the host that fenced this one is silent" : "the host that this one handed over to is silent"
-      return configuration.mayExpose ? becomeActive(reason) : startOver(reason)
+      return configuration.mayExpose ? permission(for: .begin) ?? becomeActive(reason) : startOver(reason)
     case .active: return tickActive()
     }
   }
@@ -156,9 +181,9 @@ public struct PairMachine: Sendable {
     case .waiting: return exposeIfDue()
     case .syncing, .synced:
       // Not a word over any path, and the gate may be shut: do not wait for the transport to notice.
-      guard configuration.mayExpose, peer.silence >= max(configuration.patience, configuration.deadAfter) else {
-        return []
-      }
+      let limit = max(configuration.patience, configuration.deadAfter)
+      guard configuration.mayExpose, peer.silence + configuration.asks.lead >= limit else { return [] }
+      guard peer.silence >= limit else { return speaksAlone ? [] : ask(.goAlone) }
       let wasSyncing = replication == .syncing && !isSyncEnding
       waitingSince = now - min(now, peer.silence)
       replication = wasSyncing ? .exposed : .waiting
@@ -168,13 +193,18 @@ public struct PairMachine: Sendable {
 
   /// Going on without a standby is a new epoch: whatever a standby holds is of the past from the moment that the gate opens.
   /// It is said before, so that a standby which takes over afterwards has heard it.
-  private mutating func exposeIfDue() -> [Action] {
-    guard replication == .waiting, configuration.mayExpose, now - waitingSince >= configuration.patience else {
+  mutating func exposeIfDue() -> [Action] {
+    let patience = standbyHasLeft ? 0 : configuration.patience
+    guard replication == .waiting, configuration.mayExpose, now - waitingSince + configuration.asks.lead >= patience
+    else {
       return []
     }
-    epoch += 1
+    guard now - waitingSince >= patience else { return ask(.goAlone) }
+    if let actions = permission(for: .goAlone) { return actions }
+    raiseEpoch(for: .goAlone)
     replication = .exposed
     isResumed = false
+    guard !standbyHasLeft else { return [.setReplication(.exposed), .sendHeartbeat, .openGate] }
     opensAt = max(waitingSince + configuration.exposeAfter, now + configuration.announcing)
     return [.setReplication(.exposed), .sendHeartbeat]
   }
@@ -185,6 +215,8 @@ public struct PairMachine: Sendable {
     guard heartbeat.pair == configuration.pair, heartbeat.node != configuration.node else { return [] }
     let wasAlive = peer.isAlive(path: path, now: now)
     let isNews = peer.hear(heartbeat, on: path, now: now)
+    // A host that is heard again is not dead: whatever the answer is, it is to another question.
+    if isNews, heartbeat.role == .active { permission.void(except: .goAlone) }
     let notes: [Action] = wasAlive ? [] : [.note(.pathAlive(path))]
     return isNews ? notes + react(to: heartbeat) : notes
   }
@@ -197,9 +229,10 @@ public struct PairMachine: Sendable {
     case (.starting, .active): return becomeStandby("\(heartbeat.node) is active", following: heartbeat.epoch)
     case (.starting, .starting):
       // Both begin: the one that is to be active need not wait. When the configuration does not tell them apart, names do.
-      let mine = configuration.prefersActive
-      guard mine != heartbeat.prefersActive ? mine : configuration.node < heartbeat.node else { return [] }
-      return becomeActive("both hosts start, and this one is to be active")
+      guard isPreferred(to: heartbeat) else { return [] }
+      // They agree, so only the arbiter that knows of each epoch is asked.
+      return (configuration.asks == .arbiter ? permission(for: .begin) : nil)
+        ?? becomeActive("both hosts start, and this one is to be active")
     case (.active, .active):
       guard heartbeat.epoch > epoch || (heartbeat.epoch == epoch && heartbeat.node < configuration.node) else {
         return [.note(.conflict(node: heartbeat.node, epoch: heartbeat.epoch)), .sendHeartbeat]
@@ -207,7 +240,7 @@ public struct PairMachine: Sendable {
       return fence("\(heartbeat.node) is active in epoch \(heartbeat.epoch), this host in \(epoch)")
     case (.active, _) where heartbeat.epoch > epoch:
       // It was active in this host's place and is not any more.
-      guard configuration.mayExpose, !isResumed else {
+      guard configuration.mayExpose, !isResumed, configuration.asks != .arbiter else {
         return fence("\(heartbeat.node) has been in epoch \(heartbeat.epoch), this host is in \(epoch)")
       }
       epoch = heartbeat.epoch + 1
@@ -226,6 +259,8 @@ public struct PairMachine: Sendable {
   private mutating func follower(_ event: Event) -> [Action] {
     switch event {
     case .channelUp:
+      standbyHasLeft = false
+      permission.void()
       isSyncEnding = replication != .exposed || opensAt != nil
       opensAt = nil
       replication = .syncing
@@ -250,6 +285,7 @@ public struct PairMachine: Sendable {
     case .standbyLeft:
       // It said so: it will not take over, and nobody need wait.
       guard configuration.mayExpose else { return cancelHandOver() }
+      if configuration.asks == .arbiter { return leftBehind() }
       epoch += 1
       replication = .exposed
       return cancelHandOver() + [.setReplication(.exposed), .sendHeartbeat, .openGate]
@@ -268,6 +304,7 @@ public struct PairMachine: Sendable {
       return [.prepareHandOver]
     case .handOverReady where isHandingOver:
       isHandingOver = false
+      permission.void()
       role = .fenced
       replication = .waiting
       handedOver = now
@@ -277,7 +314,7 @@ public struct PairMachine: Sendable {
     }
   }
 
-  private mutating func cancelHandOver() -> [Action] {
+  mutating func cancelHandOver() -> [Action] {
     guard isHandingOver else { return [] }
     isHandingOver = false
     return [.cancelHandOver]
@@ -290,7 +327,11 @@ public struct PairMachine: Sendable {
     case .following(let epoch, let instance): replica.begin(epoch: epoch, instance: instance)
     case .syncCompleted: replica.complete()
     case .sourceLeft: replica.discard()
-    case .handedOver: return takeOver(.handover)
+    case .handedOver:
+      // The word of the active host is permission enough, but not where the arbiter is to know of each epoch.
+      guard configuration.asks == .arbiter else { return takeOver(.handover) }
+      isHeir = true
+      return decide()
     // That the channel broke says nothing: the active host is mute until it says that it goes on alone.
     default: break
     }
@@ -299,14 +340,18 @@ public struct PairMachine: Sendable {
 
   // MARK: Roles
 
-  private mutating func becomeActive(_ reason: String) -> [Action] {
-    epoch = max(epoch, peer.latest?.epoch ?? 0) + 1
+  /// - Parameter isMute: the gate stays shut until a standby is synced.
+  mutating func becomeActive(_ reason: String, isMute: Bool = false) -> [Action] {
+    raiseEpoch(for: .begin)
     role = .active
-    replication = .exposed
-    return [.becomeActive(epoch: epoch, reason: reason), .openGate, .sendHeartbeat]
+    replication = isMute ? .waiting : .exposed
+    waitingSince = now
+    return [.becomeActive(epoch: epoch, reason: reason), isMute ? .holdGate : .openGate, .sendHeartbeat]
   }
 
-  private mutating func fence(_ reason: String) -> [Action] {
+  mutating func fence(_ reason: String) -> [Action] {
+    permission.void()
+    standbyHasLeft = false
     role = .fenced
     replication = .waiting
     opensAt = nil
@@ -319,6 +364,8 @@ public struct PairMachine: Sendable {
 
   /// Whatever this host was for the pair is over; it claims nothing.
   private mutating func startOver(_ reason: String) -> [Action] {
+    permission.void()
+    isHeir = false
     role = .starting
     replication = .waiting
     replica = ReplicaView()
@@ -327,20 +374,24 @@ public struct PairMachine: Sendable {
 
   private mutating func becomeStandby(_ reason: String, following epoch: UInt64) -> [Action] {
     self.epoch = max(self.epoch, epoch)
+    permission.void()
+    isHeir = false
     role = .standby
     replication = .waiting
     replica = ReplicaView()
     return [.becomeStandby(reason: reason), .sendHeartbeat]
   }
 
-  private mutating func takeOver(_ reason: TakeoverReason) -> [Action] {
+  mutating func takeOver(_ reason: TakeoverReason, isMute: Bool = false) -> [Action] {
     let silence = reason == .handover ? 0 : peer.activeSilence
-    epoch = max(epoch, peer.latest?.epoch ?? 0) + 1
+    raiseEpoch(for: .takeOver)
+    isHeir = false
     role = .active
-    replication = .exposed
+    replication = isMute ? .waiting : .exposed
+    waitingSince = now
     return [
       .takeOver(Takeover(epoch: epoch, reason: reason, areLedgersUsable: replica.isComplete, silence: silence)),
-      .openGate,
+      isMute ? .holdGate : .openGate,
       .sendHeartbeat,
     ]
   }

@@ -19,6 +19,9 @@ struct ReplicaView: Hashable, Sendable {
   /// The active host goes on without a standby, or its connections are over.
   mutating func discard() { isComplete = false }
 
+  /// Somebody won an epoch, and may have spoken in it.
+  mutating func learn(of epoch: UInt64) { if epoch > self.epoch { discard() } }
+
   /// What an active host says of its standby. That it goes on alone it says before the first packet leaves.
   mutating func hear(_ heartbeat: Heartbeat) {
     guard heartbeat.replication == .exposed, heartbeat.epoch > epoch || heartbeat.instance != instance else { return }

@@ -39,6 +39,9 @@ final class Driver {
   private var backlog: [(to: String, (Driver) -> Void)] = []
   private(set) var trace: [String] = []
   var lastSession = 0
+  var arbiter = Arbiter()
+  /// Why a look at the network says no: somebody answers for the address, or a witness does not answer.
+  var objection: String?
   private let settings: [String: String]
   private var queue: [(time: UInt64, order: Int, run: (Driver) -> Void)] = []
   private var order = 0
@@ -86,7 +89,15 @@ final class Driver {
       prefersActive: settings["prefer"].map { $0 == host || $0 == "both" } ?? (host == "alpha"),
       paths: Path.allCases.count, interval: number("interval", 50) * millisecond,
       deadAfter: number("dead_after", 200) * millisecond, exposeAfter: number("expose_after", 500) * millisecond,
-      mayExpose: settings["policy"] != "hold")
+      mayExpose: settings["policy"] != "hold", asks: asks)
+  }
+
+  var asks: PairMachine.Asks {
+    switch settings["asks"] {
+    case "network": .network(lead: number("lead", 90) * 1_000_000)
+    case "arbiter": .arbiter
+    default: .nobody
+    }
   }
 
   // MARK: What reaches a machine
@@ -99,11 +110,13 @@ final class Driver {
       note(host, Self.describe(action))
       perform(action, on: host)
     }
+    giveBack(host)
   }
 
   private func perform(_ action: PairMachine.Action, on host: String) {
     switch action {
     case .sendHeartbeat: sendHeartbeat(host)
+    case .ask(let question): ask(question, for: host)
     case .becomeStandby:
       closeChannel(of: host)
       hosts[host]?.follows = true
@@ -140,6 +153,8 @@ final class Driver {
     case .cancelHandOver: "lets its sockets go on"
     case .handOver: "hands over"
     case .sendHeartbeat: "sends a heartbeat"
+    case .ask(let question): "asks to \(question.purpose) in epoch \(question.epoch)"
+    case .note(.notPermitted(let purpose, let reason)): "may not \(purpose): \(reason)"
     case .note(.pathAlive(let path)): "hears the peer on \(Path(rawValue: path).map { "\($0)" } ?? "?")"
     case .note(.conflict(let node, let epoch)): "sees that \(node) is active too, in epoch \(epoch)"
     }
@@ -165,6 +180,7 @@ final class Driver {
   }
 
   func runTick(_ host: String) {
+    renew(host)
     handle(.tick, on: host)
     sendHeartbeat(host)
     if hosts[host]?.follows == true { follow(host) }

@@ -31,7 +31,7 @@ struct Simulate: ParsableCommand {
       }
     }
     print(
-      "\(2 * seeds) runs, \(steps) steps: \(takeovers) takeovers, \(continued) connections continued, \(reset) reset, nothing violated"
+      "\(Scenario.Policy.allCases.count * seeds) runs, \(steps) steps: \(takeovers) takeovers, \(continued) connections continued, \(reset) reset, nothing violated"
     )
   }
 }

@@ -29,6 +29,13 @@ final class Node {
   /// The sockets stand still until the standby has everything to here.
   var handOverPosition: UInt64?
 
+  /// Its gate has been open since its last standby was synced.
+  var hasGoneAlone = false
+  /// It has won an epoch and may use it, for all that others know.
+  var hasWon = false
+  /// What the arbiter has granted.
+  var tenure: Tenure?
+
   var isDead = false
   var isPaused = false
   /// What came while it was paused: heartbeats first, as the daemon's loop has it.
@@ -92,6 +99,7 @@ final class Node {
     lastAcknowledged = source.acknowledged
     stalled = isMoving || serverSession == nil ? 0 : stalled + observed
     if world.mayExpose, serverSession != nil, stalled >= World.detachAfter { closeServer() }
+    watchLease()
     handle(.tick)
     sendHeartbeat()
   }
@@ -113,6 +121,7 @@ final class Node {
     let actions = machine.handle(event, now: now)
     world.epochs[host] = machine.epoch
     for action in actions { perform(action) }
+    settleTenure()
   }
 
   private func perform(_ action: PairMachine.Action) {
@@ -121,6 +130,7 @@ final class Node {
     case .becomeActive:
       stopClient()
       replica.reset()
+      if world.arbiter != nil { world.disown(by: self) }
       world.claim(self)
     case .takeOver(let takeover): takeOver(takeover)
     case .becomeStandby:
@@ -152,12 +162,16 @@ final class Node {
       letEverythingGo()
       closeServer()
     case .openGate:
+      hasGoneAlone = true
       source.gate.open()
       letGo()
     case .holdGate: source.gate.close()
     case .detachStandby: closeServer()
-    case .setReplication(let phase): if phase == .exposed { world.outcome.exposures += 1 }
+    case .setReplication(let phase):
+      if phase == .exposed { world.outcome.exposures += 1 }
+      if phase == .synced { hasGoneAlone = false }
     case .sendHeartbeat: sendHeartbeat()
+    case .ask(let question): ask(question)
     case .note: break
     }
   }

@@ -6,6 +6,8 @@ public struct Scenario: Sendable {
     /// An active host without a standby goes on alone: no arbiter stands behind it, so one heartbeat path always works, except
     /// that it loses up to two heartbeats in a row.
     case allow
+    /// A host that would act alone asks an arbiter first: any failure of the network may happen, towards the arbiter, too.
+    case arbiter
   }
 
   /// A part of the system made wrong on purpose: the invariants must notice.
@@ -18,6 +20,8 @@ public struct Scenario: Sendable {
     case epochNotCompared
     /// A host acts alone although the policy is to hold.
     case exposedWithoutPermission
+    /// A host goes on speaking alone although its lease has ended.
+    case leaseNotWatched
     /// A restored socket counts its timestamps on the new host's clock.
     case timestampsNotCarriedOver
   }

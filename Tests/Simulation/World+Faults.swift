@@ -8,6 +8,7 @@ extension World {
     guard hasFaults else { return }
     after(milliseconds: 30...1200) { [self] in misbehave() }
     let host = random.below(2)
+    if arbiter != nil, random.chance(25) { return troubleArbiter() }
     switch random.below(100) {
     case 0..<22:
       guard let node = nodes[host] else { return }
@@ -23,9 +24,9 @@ extension World {
         node.resume()
       }
     case 42..<64: cut(0)
-    case 64..<78: if scenario.policy == .hold { cut(1) } else { cut(0) }
+    case 64..<78: if scenario.policy != .allow { cut(1) } else { cut(0) }
     case 78..<84:
-      if scenario.policy == .hold {
+      if scenario.policy != .allow {
         cut(0)
         cut(1)
       }
@@ -48,6 +49,24 @@ extension World {
     }
   }
 
+  /// The arbiter is away for one host or both, or takes its time.
+  private func troubleArbiter() {
+    let hosts = random.chance(50) ? [0, 1] : [random.below(2)]
+    if random.chance(30) {
+      note(nil, "the arbiter is slow")
+      arbiter?.isSlow = true
+    } else {
+      note(nil, "the arbiter is gone for \(hosts.map { Node.names[$0] }.joined(separator: " and "))")
+      for host in hosts { arbiter?.isCut[host] = true }
+    }
+    after(milliseconds: random.chance(50) ? 50...600 : 500...4000) { [self] in
+      guard hasFaults else { return }
+      note(nil, "the arbiter is back")
+      arbiter?.isSlow = false
+      for host in hosts { arbiter?.isCut[host] = false }
+    }
+  }
+
   private func cut(_ path: Int) {
     let receivers = random.chance(40) ? [random.below(2)] : [0, 1]
     let ways = receivers.map { [path, $0] }
@@ -55,6 +74,7 @@ extension World {
       nil, "cut: \(path == 0 ? "link" : "LAN") towards \(receivers.map { Node.names[$0] }.joined(separator: " and "))")
     cuts.formUnion(ways)
     after(milliseconds: random.chance(50) ? 30...400 : 300...3000) { [self] in
+      guard hasFaults else { return }
       note(
         nil,
         "healed: \(path == 0 ? "link" : "LAN") towards \(receivers.map { Node.names[$0] }.joined(separator: " and "))")

@@ -49,7 +49,7 @@ extension World {
   /// A host goes on in the other's place: what it holds must be at least what the client has seen.
   func check(_ takeover: PairMachine.Takeover, by node: Node, _ ledgers: LedgerBook, wasComplete: Bool, former: Node?) {
     if wasComplete, !takeover.areLedgersUsable, let source = node.replicaSource, source === former,
-      source.machine.replication != .exposed, source.machine.role == .active
+      source.machine.replication != .exposed, !source.hasGoneAlone, !source.hasWon, source.machine.role == .active
     {
       violate("\(node.name) has all ledgers of \(source.name), which never went on alone, and does not use them")
     }
@@ -88,6 +88,13 @@ extension World {
     }
   }
 
+  /// A host begins with nothing: from now on nobody else may speak for any connection.
+  func disown(by node: Node) {
+    for connection in living where connection.owner !== node {
+      connection.successor = (node.host, .min, .min, connection.stamp)
+    }
+  }
+
   /// A host says that it does not know the connection: it is over.
   func reset(_ connection: Connection, by node: Node) {
     guard !connection.isOver else { return }
@@ -98,11 +105,36 @@ extension World {
     connections[connection.number] = nil
   }
 
+  private enum Missing: CaseIterable {
+    case nobody, arbiter, alpha, beta
+  }
+
+  /// One host is cut off from everybody but its clients. The other one, with the arbiter, serves them within a bounded time.
+  private func bePartOfTheMajority(_ host: Int) {
+    for path in 0...1 { for receiver in 0...1 { cuts.insert([path, receiver]) } }
+    arbiter?.isCut[1 - host] = true
+    if nodes[host] == nil { start(host) }
+    if let node = nodes[host], node.isPaused { node.resume() }
+    run(until: now + 8_000_000_000)
+    guard outcome.violation == nil else { return }
+    guard let node = nodes[host], node.machine.role == .active, node.machine.speaksAlone, node.source.gate.isOpen else {
+      let now = nodes.map { node in node.map { "\($0.name) \($0.machine.role) \($0.machine.replication)" } ?? "down" }
+      return violate("8 s after the last fault \(Node.names[host]) does not serve: \(now.joined(separator: ", "))")
+    }
+    serves(until: now + 3_000_000_000)
+  }
+
   /// The faults end: within a bounded time one host is active, the other one could go on in its place, and all bytes flow.
   func comeToRest() {
     note(nil, "the faults end")
     hasFaults = false
     cuts = []
+    // Two of the three are enough: both hosts without the arbiter, or one of them with it.
+    let missing = arbiter == nil ? nil : Missing.allCases.randomElement(using: &random)
+    arbiter?.isSlow = false
+    for host in 0...1 { arbiter?.isCut[host] = missing == .arbiter }
+    if let missing { note(nil, "missing from now on: \(missing)") }
+    if missing == .alpha || missing == .beta { return bePartOfTheMajority(missing == .alpha ? 1 : 0) }
     for host in 0...1 {
       if nodes[host] == nil { start(host) }
       if let node = nodes[host], node.isPaused { node.resume() }
@@ -117,9 +149,14 @@ extension World {
       let now = nodes.map { node in node.map { "\($0.name) \($0.machine.role) \($0.machine.replication)" } ?? "down" }
       return violate("8 s after the last fault there is no protected pair: \(now.joined(separator: ", "))")
     }
+    serves(until: now + 3_000_000_000)
+  }
+
+  /// All bytes flow.
+  private func serves(until end: UInt64) {
     let before = living.map { ($0, $0.rcvNxt, $0.una) }
     if before.isEmpty { violate("8 s after the last fault no connection could be opened") }
-    run(until: now + 3_000_000_000)
+    run(until: end)
     for (connection, received, acknowledged) in before where !connection.isOver {
       if connection.rcvNxt == received || connection.una == acknowledged {
         violate("connection \(connection.number) stands still after the last fault")

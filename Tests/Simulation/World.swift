@@ -23,6 +23,9 @@ public final class World {
   /// Whose announcement of the service address the client heard last.
   private(set) var holder: Node?
 
+  /// Who is asked before a host acts alone.
+  private(set) var arbiter: Arbiter?
+
   /// Cut ways, by path (0 the replication link, 1 the LAN) and receiving host.
   var cuts: Set<[Int]> = []
   /// Heartbeats lost in a row, by path and receiver.
@@ -45,14 +48,16 @@ public final class World {
     self.scenario = scenario
     random = SeededGenerator(seed: seed)
     outcome = Outcome(seed: seed)
+    if scenario.policy == .arbiter { arbiter = Arbiter(self) }
   }
 
-  var mayExpose: Bool { scenario.policy == .allow || scenario.sabotage == .exposedWithoutPermission }
+  var mayExpose: Bool { scenario.policy != .hold || scenario.sabotage == .exposedWithoutPermission }
 
   func configuration(of name: String) -> PairMachine.Configuration {
     PairMachine.Configuration(
       node: name, pair: "web", prefersActive: name == "alpha", paths: 2, interval: Self.interval,
-      deadAfter: Self.deadAfter, exposeAfter: Self.exposeAfter, mayExpose: mayExpose)
+      deadAfter: Self.deadAfter, exposeAfter: Self.exposeAfter, mayExpose: mayExpose,
+      asks: arbiter == nil ? .nobody : .arbiter)
   }
 
   // MARK: Time
@@ -134,7 +139,7 @@ public final class World {
       let way = [path, receiver]
       let isLost = cuts.contains(way) || (hasFaults && random.chance(12))
       // Without an arbiter, one path at least is as good as the configuration assumes.
-      if isLost, scenario.policy == .hold || path == 0 || lost[way, default: 0] < 2 {
+      if isLost, scenario.policy != .allow || path == 0 || lost[way, default: 0] < 2 {
         lost[way, default: 0] += 1
         continue
       }

@@ -33,7 +33,8 @@ import Testing
   func aBrokenPartIsNoticed(_ sabotage: Scenario.Sabotage) throws {
     var noticed: Outcome?
     for seed in 0..<60 as Range<UInt64> where noticed == nil {
-      let outcome = World.run(seed, Scenario(policy: .hold, sabotage: sabotage, steps: 12_000))
+      let policy = sabotage == .leaseNotWatched ? Scenario.Policy.arbiter : .hold
+      let outcome = World.run(seed, Scenario(policy: policy, sabotage: sabotage, steps: 12_000))
       if outcome.violation != nil { noticed = outcome }
     }
     let outcome = try #require(noticed, "60 seeds, and \(sabotage) was not noticed")

@@ -55,6 +55,8 @@ extension Pair {
         .replicationChanged, level: phase == .synced || phase == .syncing ? .notice : .warning, "replication \(phase)",
         metadata: ["epoch": "\(machine.epoch)", "connections": "\(table.count)"])
     case .sendHeartbeat: sendHeartbeat()
+    case .ask(let question): ask(question)
+    case .note(.notPermitted(let purpose, let reason)): notPermitted(purpose, reason)
     case .note(.pathAlive(let path)):
       logger.info("heartbeats arrive", metadata: ["path": "\(configuration.heartbeat.paths[path].local)"])
     case .note(.conflict(let node, let epoch)):
