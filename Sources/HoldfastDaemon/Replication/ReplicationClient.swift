@@ -17,6 +17,10 @@ final class ReplicationClient {
   private var session: ChannelSession?
   private var outgoing = OutgoingStream()
   private var acknowledged: UInt64 = 0
+  /// Something has come that the active host may hold a packet, or an answer, for.
+  private var isAwaited = false
+  private var linger: Timer?
+  private var isLingering = false
   private(set) var replica = Replica()
   private(set) var source: Hello?
   private var isFollowing = false
@@ -33,6 +37,11 @@ final class ReplicationClient {
 
   private static let retryInterval: UInt64 = 100_000_000
   private static let connectTimeout: UInt64 = 1_000_000_000
+  /// How long an acknowledgement that nobody waits for may wait for one that somebody does, ns: the records of a request are
+  /// then acknowledged with those of its answer, and the active host is not disturbed between the two.
+  private static let lingering: UInt64 = 1_000_000
+  /// Bytes whose acknowledgement does not wait.
+  private static let lingeringLimit: UInt64 = 1 << 16
 
   init(
     local: IPAddress, peer: Endpoint, security: ChannelSecurity, loop: EventLoop, hello: @escaping () -> Hello,
@@ -46,6 +55,11 @@ final class ReplicationClient {
     self.logger = logger
     retry = try loop.addTimer(priority: LoopPriority.background, description: "replication retry") { [weak self] in
       self?.attempt()
+    }
+    linger = try loop.addTimer(priority: LoopPriority.replication, description: "acknowledgement linger") {
+      [weak self] in
+      self?.isLingering = false
+      self?.acknowledge()
     }
   }
 
@@ -122,7 +136,7 @@ final class ReplicationClient {
       acknowledged = 0
       outgoing = OutgoingStream()
       session.onFrame = { [weak self] frame throws(ProtocolError) in try self?.take(frame) }
-      session.onBurst = { [weak self] in self?.acknowledge() }
+      session.onBurst = { [weak self] in self?.acknowledgeSoon() }
       session.onWritable = { [weak self] in self?.flush() }
       session.onClose = { [weak self] reason in self?.closed(reason) }
       outgoing.append(.hello, body: hello().encoded)
@@ -149,6 +163,7 @@ final class ReplicationClient {
 
   private func take(_ frame: Frame) throws(ProtocolError) {
     guard source != nil else { return try greet(frame) }
+    if frame.type != FrameType.ingress.rawValue, frame.type != FrameType.consumed.rawValue { isAwaited = true }
     switch try replica.fold(frame, now: MonotonicClock.now) {
     case .synced?: onSynced?()
     case .goodbye(let kind)?: onGoodbye?(kind)
@@ -177,8 +192,16 @@ final class ReplicationClient {
     logger.info("following", metadata: ["peer": "\(theirs.node)", "epoch": "\(theirs.epoch)"])
   }
 
+  private func acknowledgeSoon() {
+    if isAwaited || (session?.position ?? 0) - acknowledged >= Self.lingeringLimit { return acknowledge() }
+    guard !isLingering else { return }
+    isLingering = true
+    linger?.set(at: MonotonicClock.now + Self.lingering)
+  }
+
   private func acknowledge() {
     guard let session, source != nil, session.position > acknowledged else { return }
+    isAwaited = false
     acknowledged = session.position
     outgoing.appendNumber(.acknowledge, acknowledged)
     flush()
