@@ -13,7 +13,7 @@ UNITDIR ?= /usr/lib/systemd/system
 SYSUSERSDIR ?= /usr/lib/sysusers.d
 DESTDIR ?=
 
-.PHONY: build lab demo test test-build simulate soak bench install install-deps format lint clean
+.PHONY: build lab demo test test-build simulate soak chaos bench install install-deps format lint clean
 
 build: install-deps
 	@for name in $(PROGRAMS); do $(BUILD) --product $$name || exit 1; done
@@ -42,6 +42,12 @@ simulate: install-deps
 # 50 crashes per shape, at random instants: an hour or less.
 soak: lab
 	$(BIN)/holdfast-lab soak
+
+# Real daemons under all kinds of traffic through a random sequence of faults. A seed has the same faults come again.
+MINUTES ?= 5
+SEED ?=
+chaos: lab
+	$(BIN)/holdfast-lab chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 # Plain TCP, a bare gate and Holdfast, side by side.
 bench: lab

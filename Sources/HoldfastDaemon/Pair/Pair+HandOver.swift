@@ -46,8 +46,9 @@ extension Pair {
     handOverTimer?.disarm()
     handOverPosition = nil
     feed.source.gate.close()
-    active.abandonAll()
+    // First nothing comes any more: a packet that met no socket would be answered with a reset.
     holder.drop()
+    active.abandonAll()
     server?.sayGoodbye(.handover)
     // What waited in the queues is dropped.
     path.strangers = .drop

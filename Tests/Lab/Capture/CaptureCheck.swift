@@ -28,6 +28,9 @@ public struct ConnectionEvidence: Sendable {
   public fileprivate(set) var firstBackwards: String?
   public fileprivate(set) var differingFromService = 0
   public fileprivate(set) var differingFromClient = 0
+  /// How often the link-layer address from which the service's packets came was another than before: once for each takeover at
+  /// most, or two hosts have sent at a time.
+  public fileprivate(set) var senderChanges = 0
   /// Stream bytes from the service, by sequence numbers.
   public fileprivate(set) var bytesFromService = 0
   public fileprivate(set) var bytesFromClient = 0
@@ -75,7 +78,9 @@ public struct CaptureCheck: Sendable {
       guard fromService || isService(segment.destination) else { return }
       let payload = UnsafeRawBufferPointer(
         rebasing: packet[segment.payloadOffset..<(segment.payloadOffset + segment.payloadCount)])
-      reader.take(segment, payload: complete ? payload : nil, fromService: fromService, time: frame.time)
+      reader.take(
+        segment, payload: complete ? payload : nil, fromService: fromService, time: frame.time, sender: frame.linkSource
+      )
       if fromService, segment.payloadCount > 0 { onServiceData?(frame.time, segment.payloadCount) }
     }
     connections = reader.evidence
@@ -165,6 +170,7 @@ private struct Reader {
     var service = Direction()
     var client = Direction()
     var latestTimestamp: (segment: Segment, time: UInt64)?
+    var sender: UInt64?
   }
 
   private var states: [State] = []
@@ -181,7 +187,9 @@ private struct Reader {
     }
   }
 
-  mutating func take(_ segment: Segment, payload: UnsafeRawBufferPointer?, fromService: Bool, time: UInt64) {
+  mutating func take(
+    _ segment: Segment, payload: UnsafeRawBufferPointer?, fromService: Bool, time: UInt64, sender: UInt64
+  ) {
     let service = fromService ? segment.source : segment.destination
     let client = fromService ? segment.destination : segment.source
     let flow = Flow(local: service, peer: client)
@@ -197,11 +205,17 @@ private struct Reader {
       indices[flow] = index
       states.append(State(evidence: ConnectionEvidence(client: client, service: service)))
     }
+    if fromService { states[index].count(sender) }
     states[index].take(segment, payload: payload, fromService: fromService, time: time)
   }
 }
 
 extension Reader.State {
+  mutating func count(_ sender: UInt64) {
+    if let last = self.sender, last != sender { evidence.senderChanges += 1 }
+    self.sender = sender
+  }
+
   mutating func take(_ segment: Segment, payload: UnsafeRawBufferPointer?, fromService: Bool, time: UInt64) {
     let header = segment.header
     evidence.packets += 1

@@ -12,6 +12,8 @@ public final class CaptureFile {
     public let packet: UnsafeRawBufferPointer
     /// Bytes that the packet had on the wire, from the IP header on.
     public let wireCount: Int
+    /// The link-layer source address, where the capture is of Ethernet; 0 elsewhere.
+    public let linkSource: UInt64
   }
 
   private let bytes: UnsafeRawBufferPointer
@@ -70,6 +72,10 @@ public final class CaptureFile {
     return swapped ? value.byteSwapped : value
   }
 
+  private func ethernetSource(at start: Int) -> UInt64 {
+    (6..<12).reduce(0) { $0 << 8 | UInt64(bytes[start + $1]) }
+  }
+
   /// Hands out the IP packets in the order of the file. A last frame that was cut short by the end of the file is left out.
   public func forEachFrame(_ body: (Frame) throws -> Void) throws {
     guard let link = CaptureFile.linkHeaders[linkType] else { return }
@@ -89,7 +95,7 @@ public final class CaptureFile {
       try body(
         Frame(
           time: time, packet: UnsafeRawBufferPointer(rebasing: bytes[(start + link.count)..<(start + kept)]),
-          wireCount: wire - link.count))
+          wireCount: wire - link.count, linkSource: linkType == 1 ? ethernetSource(at: start) : 0))
     }
   }
 }

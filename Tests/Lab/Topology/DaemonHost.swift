@@ -11,6 +11,8 @@ public final class DaemonHost: Sendable {
     public var heartbeatInterval = "50ms"
     public var deadAfter = "200ms"
     public var security = Security.plaintext
+    /// Has the daemon keep its epoch where a service manager would have it do so (STATE_DIRECTORY).
+    public var keepsState = false
     /// Lines for the end of the file.
     public var more = ""
     /// The daemon's program; `nil` for the one that was built with this.
@@ -31,6 +33,7 @@ public final class DaemonHost: Sendable {
   /// Holds the configuration, the control socket and the logs.
   public let folder: String
   private let program: String?
+  private let keepsState: Bool
   private let daemon = Mutex<LabProcess?>(nil)
 
   public var configurationPath: String { "\(folder)/holdfastd.toml" }
@@ -41,6 +44,7 @@ public final class DaemonHost: Sendable {
     self.name = name
     namespace = topology[name]
     program = options.program
+    keepsState = options.keepsState
     folder = try Scratch.subfolder(name.rawValue)
     try Files.write(try DaemonHost.configuration(name, control: controlPath, options), to: configurationPath)
   }
@@ -86,6 +90,7 @@ public final class DaemonHost: Sendable {
 
   /// Starts the daemon and waits until its control socket answers.
   public func start(environment: [String: String] = [:]) throws {
+    let environment = environment.merging(keepsState ? ["STATE_DIRECTORY": folder] : [:]) { given, _ in given }
     let process = try LabProcess.start(
       program ?? Products.path(of: "holdfastd"), ["--config", configurationPath], in: namespace,
       environment: environment, logs: folder, name: "holdfastd")

@@ -75,6 +75,8 @@ public final class Topology: Sendable {
     let crash = Crash(time: monotonicNow(), wallTime: wallClockNow())
     try namespace.ip(batch: "link set eth0 down\nlink set rep0 down\n")
     namespace.killProcesses()
+    // Its kernel dies, too: nothing of what the processes left in it may speak when the links are up again.
+    for family in ["-4", "-6"] { try Tool.run("ss", [family, "-HtK", "state", "connected"], in: namespace) }
     return crash
   }
 
