@@ -80,6 +80,10 @@ public struct PairMachine: Sendable {
   var isSyncEnding = false
   var replica = ReplicaView()
   var now: UInt64
+  /// When the last event was, ns; nil before the first one.
+  var lastEvent: UInt64?
+  /// Until when this host decides nothing, ns: it stood still.
+  var waryUntil: UInt64 = 0
 
   /// - Parameter epoch: the highest that this host was ever in or heard of, over all its starts.
   public init(_ configuration: Configuration, instance: UInt64, epoch: UInt64 = 0, now: UInt64) {
@@ -97,6 +101,10 @@ public struct PairMachine: Sendable {
   /// - Returns: what is to be done, in order.
   public mutating func handle(_ event: Event, now: UInt64) -> [Action] {
     self.now = max(self.now, now)
+    return noticeStandstill() + react(to: event)
+  }
+
+  private mutating func react(to event: Event) -> [Action] {
     switch event {
     case .tick: return tick()
     case .heartbeat(let path, let heartbeat): return hear(heartbeat, on: path)
@@ -142,6 +150,7 @@ public struct PairMachine: Sendable {
 
   /// What is due now, if it is permitted.
   mutating func decide() -> [Action] {
+    guard !isWary else { return [] }
     switch role {
     case .starting:
       if let reason = reasonToBegin { return permission(for: .begin) ?? becomeActive(reason) }
@@ -150,7 +159,7 @@ public struct PairMachine: Sendable {
       return permission(for: .begin)
         ?? becomeActive("no active peer was heard for \(configuration.startHold / 1_000_000) ms")
     case .standby:
-      if isHeir { return permission(for: .takeOver) ?? takeOver(.handover) }
+      if isHeir { return (configuration.asks == .arbiter ? permission(for: .takeOver) : nil) ?? takeOver(.handover) }
       guard peer.activeSilence >= peer.tolerance else {
         let isDying = peer.activeSilence + configuration.asks.lead >= peer.tolerance
         return isDying && (configuration.mayExpose || replica.isComplete) ? ask(.takeOver) : []
@@ -195,7 +204,8 @@ public struct PairMachine: Sendable {
   /// It is said before, so that a standby which takes over afterwards has heard it.
   mutating func exposeIfDue() -> [Action] {
     let patience = standbyHasLeft ? 0 : configuration.patience
-    guard replication == .waiting, configuration.mayExpose, now - waitingSince + configuration.asks.lead >= patience
+    guard !isWary, replication == .waiting, configuration.mayExpose,
+      now - waitingSince + configuration.asks.lead >= patience
     else {
       return []
     }
@@ -229,7 +239,7 @@ public struct PairMachine: Sendable {
     case (.starting, .active): return becomeStandby("\(heartbeat.node) is active", following: heartbeat.epoch)
     case (.starting, .starting):
       // Both begin: the one that is to be active need not wait. When the configuration does not tell them apart, names do.
-      guard isPreferred(to: heartbeat) else { return [] }
+      guard isPreferred(to: heartbeat), !isWary else { return [] }
       // They agree, so only the arbiter that knows of each epoch is asked.
       return (configuration.asks == .arbiter ? permission(for: .begin) : nil)
         ?? becomeActive("both hosts start, and this one is to be active")
@@ -248,6 +258,7 @@ public struct PairMachine: Sendable {
     case (.fenced, .active): return becomeStandby("\(heartbeat.node) is active", following: heartbeat.epoch)
     case (.standby, .active):
       replica.hear(heartbeat)
+      if !replica.isComplete { isHeir = false }
       epoch = max(epoch, heartbeat.epoch)
       return []
     case (.starting, _), (.active, _), (.fenced, _), (.standby, _): return []
@@ -324,12 +335,17 @@ public struct PairMachine: Sendable {
 
   private mutating func source(_ event: Event) -> [Action] {
     switch event {
-    case .following(let epoch, let instance): replica.begin(epoch: epoch, instance: instance)
+    case .following(let epoch, let instance):
+      // A takeover must be later than this, even if no heartbeat has said so.
+      replica.begin(epoch: epoch, instance: instance, isPast: epoch < self.epoch)
+      self.epoch = max(self.epoch, epoch)
     case .syncCompleted: replica.complete()
     case .sourceLeft: replica.discard()
     case .handedOver:
+      // It has gone on since: heartbeats overtake the stream.
+      guard replica.isComplete else { return [] }
       // The word of the active host is permission enough, but not where the arbiter is to know of each epoch.
-      guard configuration.asks == .arbiter else { return takeOver(.handover) }
+      guard configuration.asks == .arbiter || isWary else { return takeOver(.handover) }
       isHeir = true
       return decide()
     // That the channel broke says nothing: the active host is mute until it says that it goes on alone.

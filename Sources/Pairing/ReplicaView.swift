@@ -3,21 +3,28 @@ struct ReplicaView: Hashable, Sendable {
   /// All ledgers were received, in this session or in the last one, and nothing can have left the active host since that is not
   /// in them.
   private(set) var isComplete = false
+  /// Something was said against what comes in this session: the end of a sync that is read later does not count.
+  private var isVoid = false
   /// The active host's epoch when the session began, and its instance.
   private var epoch: UInt64 = 0
   private var instance: UInt64 = 0
 
   /// A new session: what was known is replaced.
-  mutating func begin(epoch: UInt64, instance: UInt64) {
+  /// - Parameter isPast: the active host has said since that it is in a later epoch: heartbeats overtake the stream.
+  mutating func begin(epoch: UInt64, instance: UInt64, isPast: Bool) {
     self = ReplicaView()
+    isVoid = isPast
     self.epoch = epoch
     self.instance = instance
   }
 
-  mutating func complete() { isComplete = true }
+  mutating func complete() { isComplete = !isVoid }
 
   /// The active host goes on without a standby, or its connections are over.
-  mutating func discard() { isComplete = false }
+  mutating func discard() {
+    isComplete = false
+    isVoid = true
+  }
 
   /// Somebody won an epoch, and may have spoken in it.
   mutating func learn(of epoch: UInt64) { if epoch > self.epoch { discard() } }

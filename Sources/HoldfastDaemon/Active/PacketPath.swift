@@ -31,6 +31,11 @@ final class PacketPath {
 
   var strangers = Strangers.drop
   var interceptor: Interceptor?
+  /// Until when an open gate lets packets go, CLOCK_MONOTONIC, ns: a host that stood still looks around before it speaks, even if
+  /// it was stopped in the middle of a batch.
+  private var speaksUntil: UInt64 = 0
+  /// Packets stayed because it was later than that.
+  private var isHeldBack = false
 
   /// Packets that could not be followed and were dropped.
   private(set) var refused: UInt64 = 0
@@ -102,7 +107,15 @@ final class PacketPath {
 
   /// Lets go what the standby's latest acknowledgement, or an opened gate, permits.
   func releaseEgress() throws(SystemCallError) {
+    isHeldBack = feed.source.gate.isOpen && feed.source.gate.waitingCount > 0 && MonotonicClock.now > speaksUntil
+    if isHeldBack { return }
     if let last = feed.source.gate.release() { try queue.acceptAll(upTo: last, in: egressQueue) }
+  }
+
+  /// This host has looked around, and may speak for so long again.
+  func speak(until time: UInt64) {
+    speaksUntil = time
+    if isHeldBack { report { () throws(SystemCallError) in try releaseEgress() } }
   }
 
   /// Drops every packet that waits to leave: this host may no longer send.

@@ -181,6 +181,7 @@ final class Pair {
     heartbeats.drainAll()
     detachStalled()
     handle(.tick)
+    path.speak(until: MonotonicClock.now + configuration.heartbeat.deadAfter)
     sendHeartbeat()
     ticker?.set(at: MonotonicClock.now + configuration.heartbeat.interval)
   }

@@ -1,0 +1,22 @@
+/// A host that stood still (its process was stopped, its machine paused) does not know what has become of the pair meanwhile, and
+/// what lies in its sockets may be older than that: a full receive buffer keeps the old heartbeats and loses the new ones. So for
+/// as long as the other host needs to be heard it decides nothing, and what has left it unconfirmed until then leaves no more.
+extension PairMachine {
+  /// Whether it is too early to decide anything.
+  var isWary: Bool { now < waryUntil }
+
+  /// To be called with each event, before anything follows from it.
+  mutating func noticeStandstill() -> [Action] {
+    defer { lastEvent = now }
+    guard let lastEvent, now - lastEvent > configuration.deadAfter else { return [] }
+    waryUntil = now + configuration.announcing
+    permission.void()
+    guard role == .active else { return [] }
+    switch replication {
+    case .exposed: opensAt = max(opensAt ?? 0, waryUntil)
+    case .syncing where !isSyncEnding: isSyncEnding = true
+    case .waiting, .syncing, .synced: return []
+    }
+    return [.holdGate]
+  }
+}
