@@ -9,6 +9,8 @@ struct SoakCommand: ParsableCommand {
   @Option(help: "Crashes per shape.") var crashes = 50
   @Option(help: "Connections at once.") var connections = 20
   @Option(help: "Crashes under the exactly-once application, with 100 connections each.") var exactlyOnce = 10
+  @Option(help: "dead_after of the daemons: more than the default where other work makes the machine late.")
+  var deadAfter = "200ms"
   @Option(help: "One shape alone: download, upload, both, pingpong, idle.") var shape: String?
 
   func validate() throws {
@@ -25,6 +27,7 @@ struct SoakCommand: ParsableCommand {
       var stalls: [UInt64] = []
       for round in 1...crashes {
         var scenario = Failover(shape: shape, connections: connections)
+        scenario.daemon.deadAfter = deadAfter
         scenario.address = round % 2 == 0 ? Addresses.service6 : Addresses.service4
         scenario.crashAfter = .random(in: 1...scenario.crashAfter)
         do {
