@@ -34,6 +34,7 @@ let package = Package(
     .systemLibrary(
       name: "CNetlink", pkgConfig: "libnl-route-3.0",
       providers: [.apt(["libnl-3-dev", "libnl-route-3-dev"])]),
+    .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
 
     // Pure: no IO, no clock, no logging (Tests/HouseTests keeps it so).
@@ -74,8 +75,8 @@ let package = Package(
     .target(
       name: "HoldfastDaemon",
       dependencies: [
-        "CLinux", "CSystemd", "TCPModel", "Replication", "Pairing", "LinuxNetwork", "TLSTransport", "ControlAPI",
-        "DaemonSupport",
+        "CCurl", "CLinux", "CSystemd", "TCPModel", "Replication", "Pairing", "LinuxNetwork", "TLSTransport",
+        "ControlAPI", "DaemonSupport",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),

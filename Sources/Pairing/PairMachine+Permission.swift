@@ -6,6 +6,9 @@ extension PairMachine {
     role == .active && (replication == .exposed || (replication == .syncing && !isSyncEnding))
   }
 
+  /// No active host was heard for so long that it counts as dead.
+  public var isActiveSilent: Bool { peer.activeSilence >= peer.tolerance }
+
   /// The first epoch that is above all that this host knows.
   var nextEpoch: UInt64 { max(epoch, peer.latest?.epoch ?? 0) + 1 }
 

@@ -38,6 +38,8 @@ struct Status: ParsableCommand {
     case .none:
       lines.append("  security    NONE: whoever reaches the replication link can read and change the connections")
     }
+    if let reason = pair.denial { lines.append("  not alone   \(reason)") }
+    if let problem = pair.arbiterProblem { lines.append("  arbiter     cannot be asked: \(problem)") }
     if pair.refusedConnections > 0 { lines.append("  refused     \(pair.refusedConnections) replication connections") }
     let rejected = pair.rejectedHeartbeats
     if rejected.total > 0 {

@@ -269,11 +269,8 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
       "security = \"none\"", "peer_fingerprint = \"\(pin)\"\nkye = \"/k\"",
       "pair[0].replication.kye: unknown key; did you mean \"key\"?"),
     Mistake(
-      "[pair.heartbeat]", "[pair.solo]\narbiter = \"etcd\"\n[pair.heartbeat]",
-      #"pair[0].solo.arbiter: "etcd" is not available in this version; supported is "none", where policy decides"#),
-    Mistake(
       "[pair.heartbeat]", "[pair.solo]\narbiter = \"zk\"\n[pair.heartbeat]",
-      #"pair[0].solo.arbiter: expected "none", found "zk""#),
+      #"pair[0].solo.arbiter: expected "none" or "etcd", found "zk""#),
     // Together
     Mistake(
       "[pair.heartbeat]", "[pair.heartbeat]\ninterval = \"150ms\"",

@@ -33,8 +33,8 @@ import Testing
     Target(
       folder: "Sources/HoldfastDaemon",
       mayImport: [
-        "CLinux", "CSystemd", "ControlAPI", "DaemonSupport", "FoundationEssentials", "Glibc", "LinuxNetwork", "Logging",
-        "Pairing", "Replication", "SystemPackage", "TCPModel", "TLSTransport",
+        "CCurl", "CLinux", "CSystemd", "ControlAPI", "DaemonSupport", "FoundationEssentials", "Glibc", "LinuxNetwork",
+        "Logging", "Pairing", "Replication", "Synchronization", "SystemPackage", "TCPModel", "TLSTransport",
       ]),
     Target(
       folder: "Sources/HoldfastProxy",

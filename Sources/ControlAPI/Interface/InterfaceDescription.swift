@@ -94,6 +94,10 @@ public enum InterfaceDescription {
       # connections to the replication channel from somebody who is not the peer
       refusedConnections: int,
       rejectedHeartbeats: RejectedHeartbeats,
+      # Why this host does not act alone, where it would.
+      denial: ?string,
+      # Why the arbiter cannot be asked.
+      arbiterProblem: ?string,
       heartbeatPaths: []HeartbeatPath
     )
 

@@ -18,12 +18,17 @@ public struct PairStatus: Codable, Hashable, Sendable {
   /// Connections to the replication channel that came from somebody who is not the peer.
   public var refusedConnections: Int
   public var rejectedHeartbeats: RejectedHeartbeats
+  /// Why this host does not act alone, where it would; nil where nothing keeps it from anything.
+  public var denial: String?
+  /// Why the arbiter cannot be asked; nil while it can, or where there is none.
+  public var arbiterProblem: String?
   public var heartbeatPaths: [HeartbeatPath]
 
   public init(
     name: String, role: RoleName, replication: ReplicationState, epoch: Int, peer: String?, addresses: [String],
     connections: Int, protected: Int, ledgers: Int, security: SecurityName, refusedConnections: Int,
-    rejectedHeartbeats: RejectedHeartbeats, heartbeatPaths: [HeartbeatPath]
+    rejectedHeartbeats: RejectedHeartbeats, denial: String? = nil, arbiterProblem: String? = nil,
+    heartbeatPaths: [HeartbeatPath]
   ) {
     self.name = name
     self.role = role
@@ -37,6 +42,8 @@ public struct PairStatus: Codable, Hashable, Sendable {
     self.security = security
     self.refusedConnections = refusedConnections
     self.rejectedHeartbeats = rejectedHeartbeats
+    self.denial = denial
+    self.arbiterProblem = arbiterProblem
     self.heartbeatPaths = heartbeatPaths
   }
 }

@@ -21,6 +21,9 @@ package struct TableReader {
     return ConfigurationError(file: file, key: dotted, problem: problem)
   }
 
+  /// Whether it stands in the file at all.
+  package func has(_ key: String) -> Bool { table[key] != nil }
+
   // MARK: Values
 
   package func string(_ key: String, expected: String) throws(ConfigurationError) -> String? {

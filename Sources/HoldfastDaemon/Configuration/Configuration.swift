@@ -131,14 +131,36 @@ extension Configuration.Pair {
     public var policy: Policy = .allow
     /// How long packets are held for a standby that no longer answers before the connections go on without one.
     public var exposeAfter: UInt64 = 500_000_000
+    /// Without an arbiter: addresses that must answer before this host acts alone.
+    public var witnesses: [IPAddress] = []
 
     public init() {}
   }
 
   /// Who is asked before a host acts alone.
-  public enum Arbiter: String, Sendable, CaseIterable {
-    /// Nobody: `policy` alone decides.
+  public enum Arbiter: Sendable, Equatable {
+    /// Nobody but the network: `policy` decides.
     case none
+    case etcd(Etcd)
+  }
+
+  /// A consensus service, and how it is reached.
+  public struct Etcd: Sendable, Equatable {
+    /// `https://10.77.0.30:2379`; at least one, tried in turn.
+    public var endpoints: [String]
+    /// Path of the certificates of those who may vouch for an endpoint; nil for the system's.
+    public var authorities: String?
+    /// Paths of this host's certificate and key; nil where etcd does not ask.
+    public var certificate: String?
+    public var key: String?
+    /// Where the pair's keys are.
+    public var prefix = "/holdfast/"
+    /// How long a host that speaks alone may be cut off from etcd before it is mute.
+    public var lease: UInt64 = 3_000_000_000
+    /// How long an answer is waited for, over all endpoints.
+    public var timeout: UInt64 = 1_000_000_000
+
+    public init(endpoints: [String]) { self.endpoints = endpoints }
   }
 
   public enum OnStop: String, Sendable, CaseIterable {

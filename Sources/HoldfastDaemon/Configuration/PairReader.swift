@@ -32,7 +32,8 @@ extension Configuration.Pair {
       name: name, addresses: addresses, prefer: prefer, replication: try Replication(replication),
       heartbeat: try Heartbeat(heartbeat))
     if let onStop = try table.choice("on_stop", OnStop.self) { self.onStop = onStop }
-    guard let solo = try table.table("solo", known: ["arbiter", "policy", "expose_after"]) else { return }
+    guard let solo = try table.table("solo", known: ["arbiter", "policy", "expose_after", "witnesses"] + Solo.etcdKeys)
+    else { return }
     self.solo = try Solo(solo)
     // The active host stays mute for so long, and by that its standby knows that the ledgers it holds still tell everything;
     // two heartbeats on top may have been lost.
@@ -87,7 +88,7 @@ extension Configuration.Pair.Trust {
   }
 
   /// An absolute path, or the name of a credential that the service manager passes (LoadCredential= in systemd.exec(5)).
-  private static func path(_ key: String, in table: TableReader) throws(ConfigurationError) -> String? {
+  static func path(_ key: String, in table: TableReader) throws(ConfigurationError) -> String? {
     let form = "an absolute path, or the name of a credential that the service manager passes"
     guard let text = try table.string(key, expected: form) else { return nil }
     if text.hasPrefix("/") { return text }
@@ -124,23 +125,5 @@ extension Configuration.Pair.Heartbeat {
           "\(DurationText.text(deadAfter)) is less than twice the interval of \(DurationText.text(interval)): "
             + "one late heartbeat would be taken for death"))
     }
-  }
-}
-
-extension Configuration.Pair.Solo {
-  fileprivate init(_ table: TableReader) throws(ConfigurationError) {
-    self.init()
-    if let text = try table.string("arbiter", expected: "\"none\"") {
-      guard let arbiter = Configuration.Pair.Arbiter(rawValue: text) else {
-        throw table.error(
-          "arbiter",
-          text == "etcd"
-            ? .unsupported("\"etcd\" is not available in this version; supported is \"none\", where policy decides")
-            : .badValue(expected: "\"none\"", found: "\"\(text)\""))
-      }
-      self.arbiter = arbiter
-    }
-    if let policy = try table.choice("policy", Configuration.Pair.Policy.self) { self.policy = policy }
-    if let time = try table.duration("expose_after", 0...3_600_000_000_000) { exposeAfter = time }
   }
 }

@@ -34,6 +34,14 @@ public enum EventID: String, CaseIterable, Sendable {
   case switchover = "fbb2b2bb024043338b14befb656203e8"
   /// Whether and how far a standby follows has changed.
   case replicationChanged = "9f2d65e6992b45968f0844668a01d6c4"
+  /// This host would act alone and was not permitted to, and why.
+  case notPermitted = "7ede2218652d4d608c4fab77d189e59b"
+  /// The arbiter's lease has ended, and with it the permission to go on without a standby.
+  case permissionEnded = "c8000615e975496586bf0e806fd974fb"
+  /// The arbiter cannot be asked.
+  case arbiterLost = "8d704323de68499fb1399f5b1606c64a"
+  /// It can be asked again.
+  case arbiterFound = "31e78df6191b40f187f71748dcd4ea17"
   /// A pair's hosts talk in plaintext, as its configuration says.
   case channelInPlaintext = "51f0545a940946e7954382f768e87b5c"
   /// The daemon ends in order.

@@ -40,6 +40,10 @@ final class Pair {
   /// How long restored connections wait for an application, ns.
   let adoptTimeout: UInt64
   private let instance: UInt64
+  /// Who is asked before this host acts alone.
+  let arbiter: (any Arbiter)?
+  /// Why this host may not act alone, where it would.
+  var denial: String?
   var packets: IOSource?
   var ticker: Timer?
   private var lastTick = MonotonicClock.now
@@ -79,8 +83,11 @@ final class Pair {
     epochs = EpochFile(
       pair: configuration.name, node: node.name, directory: getenv("STATE_DIRECTORY").map { String(cString: $0) },
       logger: logger)
+    let arbiter = try Self.arbiter(configuration, node: node.name, instance: instance, loop: loop, logger: logger)
+    self.arbiter = arbiter
     machine = PairMachine(
-      PairMachine.Configuration(configuration, node: node.name), instance: instance, epoch: epochs.epoch,
+      PairMachine.Configuration(configuration, node: node.name, asks: arbiter?.asks ?? .nobody), instance: instance,
+      epoch: epochs.epoch,
       now: MonotonicClock.now)
     feed = try ReplicationFeed(gateIsOpen: false, loop: loop)
     sampler = try Sampler(feed: feed, loop: loop)
@@ -165,6 +172,8 @@ final class Pair {
 
   func start() {
     reportTrust()
+    connectArbiter()
+    arbiter?.start()
     tick()
   }
 
@@ -174,6 +183,7 @@ final class Pair {
     let actions = machine.handle(event, now: MonotonicClock.now)
     epochs.record(machine.epoch)
     perform(actions)
+    settlePermission()
     onStatusChange?()
   }
 

@@ -217,6 +217,7 @@ extension Pair {
     case .standby: client?.sayGoodbye()
     case .starting, .fenced: break
     }
+    arbiter?.stop()
     server?.detach("this host stops")
     client?.stop()
   }

@@ -2,10 +2,10 @@ internal import Pairing
 
 extension PairMachine.Configuration {
   /// What the pair's machine needs to know of the configuration.
-  init(_ pair: Configuration.Pair, node: String) {
+  init(_ pair: Configuration.Pair, node: String, asks: PairMachine.Asks) {
     self.init(
       node: node, pair: pair.name, prefersActive: pair.prefer == .active, paths: pair.heartbeat.paths.count,
       interval: pair.heartbeat.interval, deadAfter: pair.heartbeat.deadAfter, exposeAfter: pair.solo.exposeAfter,
-      mayExpose: pair.solo.policy == .allow)
+      mayExpose: pair.solo.policy == .allow, asks: asks)
   }
 }

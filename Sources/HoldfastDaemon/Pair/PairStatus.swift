@@ -17,6 +17,7 @@ extension Pair {
       rejectedHeartbeats: RejectedHeartbeats(
         malformed: heartbeats.rejected.malformed, forged: heartbeats.rejected.forged,
         replayed: heartbeats.rejected.replayed, reflected: heartbeats.rejected.reflected),
+      denial: denial, arbiterProblem: arbiter?.problem,
       heartbeatPaths: configuration.heartbeat.paths.enumerated().map { index, path in
         let heard = machine.lastHeard(path: index)
         return HeartbeatPath(

@@ -47,7 +47,7 @@ public final class Announcer {
   }
 
   /// The link-layer address of an Ethernet interface; nil for another kind of link.
-  private static func hardwareAddress(_ socket: Int32, _ name: String) throws(SystemCallError) -> [UInt8]? {
+  static func hardwareAddress(_ socket: Int32, _ name: String) throws(SystemCallError) -> [UInt8]? {
     var request = ifreq()
     withUnsafeMutableBytes(of: &request.ifr_ifrn) { $0.copyBytes(from: name.utf8.prefix(Int(IFNAMSIZ) - 1)) }
     try systemCall("ioctl(SIOCGIFHWADDR)", on: name) {

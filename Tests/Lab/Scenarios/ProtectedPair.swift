@@ -11,12 +11,20 @@ public final class ProtectedPair {
   public static let port: UInt16 = 7000
 
   /// - Parameter prepare: changes the hosts before anything is started in them.
-  public init(
+  public convenience init(
     options: DaemonHost.Options = DaemonHost.Options(), withServer: Bool = false,
     prepare: (Topology) throws -> Void = { _ in }
   ) throws {
-    topology = try Topology(withServer: withServer)
-    try prepare(topology)
+    try self.init(topology: Topology(withServer: withServer)) { topology in
+      try prepare(topology)
+      return options
+    }
+  }
+
+  /// - Parameter prepare: changes the hosts before anything is started in them, and says how the daemons are configured.
+  public init(topology: Topology, prepare: (Topology) throws -> DaemonHost.Options) throws {
+    self.topology = topology
+    let options = try prepare(topology)
     alpha = try DaemonHost(.alpha, in: topology, options: options)
     beta = try DaemonHost(.beta, in: topology, options: options)
     try alpha.start()

@@ -8,6 +8,8 @@ public final class DaemonHost: Sendable {
     /// `allow` or `hold`: whether the active host goes on when no standby follows.
     public var soloPolicy = "allow"
     public var exposeAfter = "500ms"
+    /// Who is asked before it does.
+    public var arbiter = "arbiter = \"none\""
     public var heartbeatInterval = "50ms"
     public var deadAfter = "200ms"
     public var security = Security.plaintext
@@ -80,7 +82,7 @@ public final class DaemonHost: Sendable {
       dead_after = "\(options.deadAfter)"
 
       [pair.solo]
-      arbiter = "none"
+      \(options.arbiter)
       policy = "\(options.soloPolicy)"
       expose_after = "\(options.exposeAfter)"
       \(options.more)

@@ -14,6 +14,19 @@ extension Topology {
     try rule("-D", on: host, options + ["-j", "DROP"])
   }
 
+  /// Cuts the two hosts off from each other, on the LAN and on their own link, and from nobody else.
+  public func partition() throws {
+    try cutReplication()
+    try drop(on: .alpha, "-s", Addresses.beta)
+    try drop(on: .beta, "-s", Addresses.alpha)
+  }
+
+  public func unite() throws {
+    try accept(on: .alpha, "-s", Addresses.beta)
+    try accept(on: .beta, "-s", Addresses.alpha)
+    try mendReplication()
+  }
+
   private func rule(_ action: String, on host: HostName, _ options: [String]) throws {
     try Tool.run("iptables", ["-w", action, "INPUT"] + options, in: self[host])
   }
