@@ -76,6 +76,16 @@ public final class HoldfastClient: Sendable {
     let _: VarlinkCodec.NoParameters = try call("Switchover", SwitchoverCall(pair: pair))
   }
 
+  /// Makes this host active, where a cluster manager decides who is.
+  public func promote(pair: String) throws(HoldfastError) {
+    let _: VarlinkCodec.NoParameters = try call("Promote", SwitchoverCall(pair: pair))
+  }
+
+  /// Has this host stop being active, where a cluster manager decides who is.
+  public func demote(pair: String) throws(HoldfastError) {
+    let _: VarlinkCodec.NoParameters = try call("Demote", SwitchoverCall(pair: pair))
+  }
+
   /// The host's name and its pairs.
   public func status() throws(HoldfastError) -> StatusReply {
     try call("GetStatus", VarlinkCodec.NoParameters())

@@ -9,6 +9,10 @@ extension PairMachine {
     case answer(to: UInt64, Answer)
     /// The permission to speak without a standby ends, unless it is given anew: nothing may leave from now on.
     case permissionEnded
+    /// A cluster manager wants this host to be active. Whoever is asked grants it from now on.
+    case promoted
+    /// It wants it not to be, and there is no standby to hand over to.
+    case demoted
 
     // On the active host.
     /// A standby has connected and is being synced.

@@ -104,6 +104,15 @@ extension PairMachine {
     return [.holdGate, .setReplication(.waiting), .sendHeartbeat] + exposeIfDue()
   }
 
+  /// Nobody need be waited for, but nobody is pushed aside either: an active host that is heard stays.
+  mutating func promote() -> [Action] {
+    permission.void()
+    heldSince = now - min(now, configuration.startHold)
+    handedOver = nil
+    let isOtherActive = peer.latest?.role == .active && !isActiveSilent
+    return isOtherActive ? [] : decide()
+  }
+
   /// The standby said that it stops. It will not take over, but the arbiter has to know before this host speaks alone.
   mutating func leftBehind() -> [Action] {
     let undo = cancelHandOver()

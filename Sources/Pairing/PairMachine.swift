@@ -57,7 +57,7 @@ public struct PairMachine: Sendable {
   /// Active: the sockets stand still, and the standby is about to go on in this host's place.
   public private(set) var isHandingOver = false
   /// Fenced: when this host has handed over, ns; the other one need not be heard at once.
-  private var handedOver: UInt64?
+  var handedOver: UInt64?
 
   /// Active: the daemon is about to end and to start again.
   var isRestarting = false
@@ -66,7 +66,7 @@ public struct PairMachine: Sendable {
 
   var peer: PeerView
   /// Starting: since when nobody was heard who may be active, ns.
-  private var heldSince: UInt64
+  var heldSince: UInt64
   /// Active: when the standby was lost, ns. Meaningful while `replication` is `.waiting`.
   var waitingSince: UInt64
   /// Active and waiting: the standby said that it stops, so nobody need wait for it.
@@ -117,6 +117,8 @@ public struct PairMachine: Sendable {
       return []
     case .answer(let number, let answer): return hear(answer, to: number)
     case .permissionEnded: return endPermission()
+    case .promoted: return promote()
+    case .demoted: return role == .active ? fence("the cluster manager has demoted this host") : []
     case .channelUp, .syncEnding, .standbySynced, .channelDown, .standbyLeft:
       return role == .active ? follower(event) : []
     case .restart: return restart()

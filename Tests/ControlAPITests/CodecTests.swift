@@ -68,7 +68,7 @@ import Testing
       .unsupportedSocket(reason: "r"), .addressNotServed(local: "l"), .alreadyRegistered(id: "i"),
       .notActive(pair: "p"),
       .noSuchConnection(id: "i"), .noSuchPair(pair: "p"), .noSuchService(service: "s"), .invalidOffset(reason: "r"),
-      .limitExceeded(limit: "l"), .notSynced(pair: "p"), .permissionDenied(reason: "r"),
+      .limitExceeded(limit: "l"), .notSynced(pair: "p"), .permissionDenied(reason: "r"), .notPromoted(reason: "r"),
       .invalidParameter(parameter: "p"),
       .methodNotFound(method: "m"), .methodNotImplemented(method: "m"), .interfaceNotFound(interface: "i"),
       .expectedMore,

@@ -51,7 +51,7 @@ import Testing
     let text = try #require(InterfaceDescription.text(of: "io.holdfast"))
     let methods = text.matches(of: /\nmethod (\w+)\(/).map(\.output.1)
     let errors = text.matches(of: /\nerror (\w+) \((\w+)/).map { "\($0.output.1)(\($0.output.2))" }
-    #expect(methods.count == 9 && errors.count == 11)
+    #expect(methods.count == 11 && errors.count == 12)
     for name in methods.map(String.init) + errors { #expect(document.contains("`\(name)`"), "\(name)") }
     let limits = ControlLimits()
     #expect(document.contains("\(limits.pendingCalls) unanswered") && document.contains("\(limits.clients) clients"))

@@ -270,7 +270,7 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
       "pair[0].replication.kye: unknown key; did you mean \"key\"?"),
     Mistake(
       "[pair.heartbeat]", "[pair.solo]\narbiter = \"zk\"\n[pair.heartbeat]",
-      #"pair[0].solo.arbiter: expected "none" or "etcd", found "zk""#),
+      #"pair[0].solo.arbiter: expected "none", "etcd" or "external", found "zk""#),
     // Together
     Mistake(
       "[pair.heartbeat]", "[pair.heartbeat]\ninterval = \"150ms\"",

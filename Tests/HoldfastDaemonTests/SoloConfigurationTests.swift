@@ -93,6 +93,8 @@ import Testing
       etcd + "lease = \"2s\"\ntimeout = \"3s\"",
       "timeout: 3s is more than the lease of 2s, which would end meanwhile"),
     Mistake(etcd + "witnesses = [\"10.77.0.254\"]", "witnesses: is for arbiter = \"none\""),
+    Mistake("arbiter = \"external\"\npolicy = \"hold\"", "policy: \"hold\" would keep this host from"),
+    Mistake("arbiter = \"external\"\nprefix = \"/x\"", "prefix: is for arbiter = \"etcd\""),
     Mistake("lease = \"5s\"", "lease: is for arbiter = \"etcd\""),
     Mistake("witnesses = [\"router\"]", "witnesses[0]: expected an array of addresses such as"),
     Mistake("witnesses = [\"10.77.0.100\"]", "witnesses[0]: 10.77.0.100 is a service address"),

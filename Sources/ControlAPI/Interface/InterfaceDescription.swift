@@ -147,6 +147,12 @@ public enum InterfaceDescription {
     # Moves a pair from this host, which is active, to the other one, without loss. Returns when that one is active.
     method Switchover(pair: string) -> ()
 
+    # For cluster managers, where the configuration leaves it to them who is active. Returns when this host is active.
+    method Promote(pair: string) -> ()
+
+    # Returns when nothing leaves this host any more: a synced standby has everything and goes on when it is promoted.
+    method Demote(pair: string) -> ()
+
     # The socket cannot be protected; the reason says why, and what would help.
     error UnsupportedSocket (reason: string)
 
@@ -174,6 +180,9 @@ public enum InterfaceDescription {
 
     # The standby does not hold everything yet: try again when the pair is synced.
     error NotSynced (pair: string)
+
+    # This host did not become active, or nobody may make it so.
+    error NotPromoted (reason: string)
 
     # The connection belongs to another user's application, or to another service than this client has named.
     error PermissionDenied (reason: string)

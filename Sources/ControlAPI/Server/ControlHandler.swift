@@ -32,6 +32,8 @@ public protocol ControlHandler: AnyObject {
   /// The call said `more`.
   func monitor(reply: Reply<MonitorReply>)
   func switchover(_ call: SwitchoverCall, reply: Reply<VarlinkCodec.NoParameters>)
+  func promote(_ call: SwitchoverCall, reply: Reply<VarlinkCodec.NoParameters>)
+  func demote(_ call: SwitchoverCall, reply: Reply<VarlinkCodec.NoParameters>)
   /// The client hung up. What it had not been answered was cancelled before.
   func clientGone(_ client: ControlClient)
 }
@@ -51,6 +53,14 @@ extension ControlHandler {
 
   public func switchover(_ call: SwitchoverCall, reply: Reply<VarlinkCodec.NoParameters>) {
     reply.fail(.methodNotImplemented(method: "io.holdfast.Switchover"))
+  }
+
+  public func promote(_ call: SwitchoverCall, reply: Reply<VarlinkCodec.NoParameters>) {
+    reply.fail(.methodNotImplemented(method: "io.holdfast.Promote"))
+  }
+
+  public func demote(_ call: SwitchoverCall, reply: Reply<VarlinkCodec.NoParameters>) {
+    reply.fail(.methodNotImplemented(method: "io.holdfast.Demote"))
   }
 
   public func clientGone(_ client: ControlClient) {}

@@ -59,6 +59,8 @@ extension ControlConnection {
       guard call.wantsMore else { throw .expectedMore }
       handler.monitor(reply: Reply(call: call))
     case "io.holdfast.Switchover": handler.switchover(try parameters(), reply: Reply(call: call))
+    case "io.holdfast.Promote": handler.promote(try parameters(), reply: Reply(call: call))
+    case "io.holdfast.Demote": handler.demote(try parameters(), reply: Reply(call: call))
     default: throw .methodNotFound(method: method)
     }
   }

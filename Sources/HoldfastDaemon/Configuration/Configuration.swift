@@ -142,6 +142,8 @@ extension Configuration.Pair {
     /// Nobody but the network: `policy` decides.
     case none
     case etcd(Etcd)
+    /// A cluster manager, which promotes and demotes hosts.
+    case external
   }
 
   /// A consensus service, and how it is reached.

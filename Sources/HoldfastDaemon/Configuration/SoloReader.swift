@@ -7,10 +7,11 @@ extension Configuration.Pair.Solo {
 
   init(_ table: TableReader) throws(ConfigurationError) {
     self.init()
-    let words = "\"none\" or \"etcd\""
+    let words = "\"none\", \"etcd\" or \"external\""
     switch try table.string("arbiter", expected: words) {
     case "none", nil: break
     case "etcd": arbiter = .etcd(try Configuration.Pair.Etcd(table))
+    case "external": arbiter = .external
     case let other?: throw table.error("arbiter", .badValue(expected: words, found: "\"\(other)\""))
     }
     if let policy = try table.choice("policy", Configuration.Pair.Policy.self) { self.policy = policy }
@@ -22,11 +23,17 @@ extension Configuration.Pair.Solo {
       }
       witnesses.append(address)
     }
+    guard arbiter != .external || policy == .allow else {
+      throw table.error(
+        "policy", .conflict("\"hold\" would keep this host from what a cluster manager promotes it for"))
+    }
     // Whoever writes these counts on them.
-    if case .none = arbiter {
+    if arbiter == .none || arbiter == .external {
       for key in Self.etcdKeys where table.has(key) {
         throw table.error(key, .conflict("is for arbiter = \"etcd\""))
       }
+    }
+    if arbiter == .none {
       guard witnesses.isEmpty || policy == .allow else {
         throw table.error("witnesses", .conflict("nobody is asked with policy = \"hold\": this host never acts alone"))
       }

@@ -145,11 +145,26 @@ final class ControlService: ControlHandler {
   }
 
   func switchover(_ call: SwitchoverCall, reply: Reply<VarlinkCodec.NoParameters>) {
+    with(call, reply) { $0.switchover(completion: $1) }
+  }
+
+  func promote(_ call: SwitchoverCall, reply: Reply<VarlinkCodec.NoParameters>) {
+    with(call, reply) { $0.promote(completion: $1) }
+  }
+
+  func demote(_ call: SwitchoverCall, reply: Reply<VarlinkCodec.NoParameters>) {
+    with(call, reply) { $0.demote(completion: $1) }
+  }
+
+  private func with(
+    _ call: SwitchoverCall, _ reply: Reply<VarlinkCodec.NoParameters>,
+    _ body: (Pair, @escaping (Result<Void, ControlError>) -> Void) -> Void
+  ) {
     guard let pair = pairs.first(where: { $0.name == call.pair }) else {
       reply.fail(.noSuchPair(pair: call.pair))
       return
     }
-    pair.switchover { result in
+    body(pair) { result in
       switch result {
       case .success: reply.succeed()
       case .failure(let error): reply.fail(error)

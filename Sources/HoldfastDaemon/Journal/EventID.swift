@@ -38,6 +38,10 @@ public enum EventID: String, CaseIterable, Sendable {
   case notPermitted = "7ede2218652d4d608c4fab77d189e59b"
   /// The arbiter's lease has ended, and with it the permission to go on without a standby.
   case permissionEnded = "c8000615e975496586bf0e806fd974fb"
+  /// The cluster manager wants this host to be active.
+  case promoted = "4221939b2e8545b09caf2f3f223a16be"
+  /// It wants it not to be.
+  case demoted = "a3d346c51a474bbf8e4f1cc342fed671"
   /// The arbiter cannot be asked.
   case arbiterLost = "8d704323de68499fb1399f5b1606c64a"
   /// It can be asked again.

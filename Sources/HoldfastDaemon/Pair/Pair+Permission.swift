@@ -10,6 +10,7 @@ extension Pair {
   ) throws -> (any Arbiter)? {
     switch configuration.solo.arbiter {
     case .none: configuration.solo.policy == .allow ? try NetworkLook(configuration, loop: loop) : nil
+    case .external: ExternalArbiter()
     case .etcd(let etcd):
       try EtcdArbiter(
         etcd, pair: configuration.name, node: node, instance: instance, loop: loop, logger: logger)
@@ -59,6 +60,7 @@ extension Pair {
   /// After every event.
   func settlePermission() {
     arbiter?.speaksAlone(machine.speaksAlone)
+    settlePromotion()
     // What it would not do it has done, or need not do any more.
     if machine.speaksAlone || machine.replication == .synced || machine.isAlive { denial = nil }
   }

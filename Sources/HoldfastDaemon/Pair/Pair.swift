@@ -44,6 +44,9 @@ final class Pair {
   let arbiter: (any Arbiter)?
   /// Why this host may not act alone, where it would.
   var denial: String?
+  /// Who waits for this host to be active, because a cluster manager wants it.
+  var promotions: [(Result<Void, ControlError>) -> Void] = []
+  var promotionTimer: Timer?
   var packets: IOSource?
   var ticker: Timer?
   private var lastTick = MonotonicClock.now
@@ -153,6 +156,9 @@ final class Pair {
     }
     handOverTimer = try loop.addTimer(priority: LoopPriority.control, description: "switchover of \(name)") {
       [weak self] in self?.handle(.handOverFailed)
+    }
+    promotionTimer = try loop.addTimer(priority: LoopPriority.control, description: "promotion of \(name)") {
+      [weak self] in self?.promotionTimedOut()
     }
     unclaim = try loop.addTimer(priority: LoopPriority.background, description: "rules of \(name)") { [weak self] in
       self?.narrowRules()
