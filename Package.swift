@@ -101,7 +101,7 @@ let package = Package(
     .executableTarget(
       name: "holdfastctl",
       dependencies: [
-        "Holdfast", "ControlAPI", "TLSTransport",
+        "Holdfast", "ControlAPI", "TLSTransport", "HoldfastDaemon", .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),

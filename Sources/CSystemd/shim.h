@@ -1,5 +1,6 @@
 /* libsystemd as it is; nothing is added here. */
 #pragma once
+#include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 #include <systemd/sd-id128.h>

@@ -3,7 +3,7 @@ internal import CLinux
 internal import ControlAPI
 internal import Glibc
 internal import LinuxNetwork
-public import Logging
+internal import Logging
 internal import TCPModel
 
 /// The daemon: all pairs of one host and the control socket, on one loop.
@@ -17,10 +17,12 @@ public final class Daemon {
   private let pairs: [Pair]
   private let manager: ServiceManager
   private let watch: HolderWatch
+  private var isEnding = false
   private var signals: [SignalSource] = []
 
   /// Builds everything; nothing has changed in the kernel but the packet rules, and no packet has left.
-  public init(configuration: Configuration, logger: Logger) throws {
+  /// - Parameter kept: what the daemon before this one has left to go on with.
+  init(configuration: Configuration, kept: RestartStore.Kept?, logger: Logger) throws {
     self.configuration = configuration
     self.logger = logger
     loop = try EventLoop()
@@ -31,9 +33,7 @@ public final class Daemon {
     let layout = configuration.pairs.indices.map { QueueLayout(pair: $0, configuration: configuration) }
     rules = RuleBook(
       zip(configuration.pairs, layout).map { pair, layout in
-        PairRules(
-          addresses: pair.addresses.map(\.address), mark: layout.mark, ingressQueue: layout.ingress,
-          egressQueue: layout.egress, claim: true)
+        PairRules(pair, layout, claim: kept?.image.pair(pair.name) == nil)
       }, logger: logger)
     let addresses = try AddressManager()
     let announcer = try Announcer()
@@ -43,11 +43,13 @@ public final class Daemon {
       pairs.append(
         try Pair(
           pair, node: configuration.node, instance: instance, index: index, mark: layout[index].mark,
-          queues: (layout[index].ingress, layout[index].egress), rules: rules, manager: addresses, announcer: announcer,
+          queues: (layout[index].ingress, layout[index].egress),
+          resuming: kept?.image.pair(pair.name)?.epoch, rules: rules, manager: addresses, announcer: announcer,
           desk: desk,
           loop: loop, logger: logger))
     }
     self.pairs = pairs
+    kept?.distribute(to: pairs, logger: logger)
     let events = EventFeed()
     for pair in pairs { pair.report(to: events) }
     let service = ControlService(
@@ -68,13 +70,23 @@ public final class Daemon {
   public func run() throws -> Int32 {
     try rules.apply()
     for signal in [SIGTERM, SIGINT] {
-      signals.append(try loop.addSignal(signal, priority: LoopPriority.control) { [weak self] in self?.stop() })
+      signals.append(
+        try loop.addSignal(signal, priority: LoopPriority.control) { [weak self] in
+          // To a service that is restarted nothing else happens.
+          if signal == SIGTERM, ServiceManager.isPresent, ServiceJob.isRestart { self?.restart() } else { self?.stop() }
+        })
     }
+    signals.append(
+      try loop.addSignal(SIGUSR2, priority: LoopPriority.control) { [weak self] in
+        if ServiceManager.isPresent { self?.restart() } else { self?.stop() }
+      })
     try loop.enableWatchdog()
     for pair in pairs {
       pair.onStatusChange = { [weak self] in self?.tellStatus() }
       pair.start()
     }
+    // What was kept is here now, and out of date from here on.
+    RestartStore.clear()
     manager.ready()
     tellStatus()
     logger.event(.started, "started", metadata: ["node": "\(configuration.node.name)", "pairs": "\(pairs.count)"])
@@ -86,6 +98,8 @@ public final class Daemon {
   private func tellStatus() { manager.status(pairs.map(\.summary).joined(separator: "; ")) }
 
   private func stop() {
+    guard !isEnding else { return }
+    isEnding = true
     manager.stopping()
     logger.event(.stopping, "stopping")
     var waiting = pairs.count
@@ -97,5 +111,48 @@ public final class Daemon {
         loop.exit(0)
       }
     }
+  }
+
+  /// Ends, and leaves the connections to the next daemon, which is about to start.
+  private func restart() {
+    guard !isEnding else { return }
+    isEnding = true
+    manager.stopping()
+    logger.event(.stopping, "stopping, to start again")
+    var waiting = pairs.count
+    var leaving: [Pair] = []
+    for pair in pairs {
+      pair.prepareRestart { [weak self] isReady in
+        if isReady { leaving.append(pair) }
+        waiting -= 1
+        if waiting == 0 { self?.leave(leaving) }
+      }
+    }
+  }
+
+  /// From here on nothing happens to the connections but what their applications do.
+  private func leave(_ pairs: [Pair]) {
+    guard !pairs.isEmpty else {
+      rules.remove()
+      return loop.exit(0)
+    }
+    var image = RestartImage(moment: MonotonicClock.now)
+    image.pairs = pairs.map(\.restartImage)
+    // In the order of the image.
+    let sockets = zip(pairs, image.pairs).flatMap { pair, image in
+      image.connections.compactMap { $0.ledger }.compactMap { pair.connection($0.identity.id)?.socket.number }
+    }
+    do {
+      try RestartStore.put(image, sockets: sockets)
+      // The rules stay: until the next daemon reads the queues, nothing leaves.
+      for pair in pairs { pair.announceRestart() }
+    } catch {
+      logger.error(
+        "cannot leave the connections to the next daemon: they go on without protection",
+        metadata: ["error": "\(error)"])
+      for pair in pairs { pair.end() }
+      rules.remove()
+    }
+    loop.exit(0)
   }
 }

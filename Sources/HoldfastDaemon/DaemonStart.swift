@@ -31,18 +31,34 @@ public enum DaemonStart {
       return 1
     }
     do {
-      return try Daemon(configuration: configuration, logger: logger).run()
+      let kept = RestartStore.take(logger: logger)
+      return try Daemon(configuration: configuration, kept: kept, logger: logger).run()
     } catch {
       logger.critical("the daemon cannot go on", metadata: ["error": "\(error)"])
       return 1
     }
   }
 
-  /// Takes the service addresses off this host: after a crash it would answer for them beside the host that has taken over.
-  /// Packet rules stay, so that what is left of the connections stays mute.
-  public static func withdraw(path: String, level: Logger.Level) -> Int32 {
+  /// Takes this host out of service while no daemon runs: after a crash it would answer beside the host that has taken over. The
+  /// addresses go, and what is left of the connections is mute.
+  public static func fence(path: String, level: Logger.Level) -> Int32 {
     let logger = Logger.daemon(level: level)
     guard let configuration = load(path, logger, checkingKeys: false) else { return 1 }
+    guard (try? UnixSocket.connect(to: configuration.node.control)) == nil else {
+      logger.error(
+        "a daemon runs: it sees to the addresses itself; move its connections with holdfastctl switchover, or stop it",
+        metadata: ["file": "\(configuration.node.control)"])
+      return 1
+    }
+    var status: Int32 = 0
+    // First nothing leaves and nobody answers, then the addresses go.
+    do {
+      let layout = configuration.pairs.indices.map { QueueLayout(pair: $0, configuration: configuration) }
+      try PacketRules.apply(zip(configuration.pairs, layout).map { PairRules($0, $1, claim: true) })
+    } catch {
+      logger.error("cannot put the packet rules in force", metadata: ["error": "\(error)"])
+      status = 1
+    }
     do {
       let manager = try AddressManager()
       for pair in configuration.pairs {
@@ -53,11 +69,11 @@ public enum DaemonStart {
             metadata: ["pair": "\(pair.name)", "address": "\(address)"])
         }
       }
-      return 0
     } catch {
       logger.error("cannot remove the service addresses", metadata: ["error": "\(error)"])
-      return 1
+      status = 1
     }
+    return status
   }
 
   private static func load(_ path: String, _ logger: Logger, checkingKeys: Bool = true) -> Configuration? {

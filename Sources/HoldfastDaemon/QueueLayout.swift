@@ -15,3 +15,12 @@ struct QueueLayout {
     egress = ingress &+ 1
   }
 }
+
+extension PairRules {
+  /// The rules of a pair.
+  init(_ pair: Configuration.Pair, _ layout: QueueLayout, claim: Bool) {
+    self.init(
+      addresses: pair.addresses.map(\.address), mark: layout.mark, ingressQueue: layout.ingress,
+      egressQueue: layout.egress, claim: claim)
+  }
+}

@@ -62,7 +62,7 @@ public struct PairMachine: Sendable {
   /// Active: the daemon is about to end and to start again.
   var isRestarting = false
   /// Active: this daemon goes on where its predecessor ended, and does not know yet whether the standby has waited for it.
-  var isResumed = false
+  public internal(set) var isResumed = false
 
   var peer: PeerView
   /// Starting: since when nobody was heard who may be active, ns.
@@ -301,6 +301,7 @@ public struct PairMachine: Sendable {
       if configuration.asks == .arbiter { return leftBehind() }
       epoch += 1
       replication = .exposed
+      isResumed = false
       return cancelHandOver() + [.setReplication(.exposed), .sendHeartbeat, .openGate]
     default: return []
     }

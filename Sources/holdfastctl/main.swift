@@ -10,7 +10,9 @@ struct Holdfastctl: ParsableCommand {
       Exit status: 0 done, 1 refused or failed, 3 holdfastd is not running, 64 wrong usage.
       """,
     version: holdfastVersion,
-    subcommands: [Status.self, Connections.self, Switchover.self, Promote.self, Demote.self, Release.self, Keygen.self])
+    subcommands: [
+      Status.self, Connections.self, Switchover.self, Promote.self, Demote.self, Release.self, Fence.self, Keygen.self,
+    ])
 }
 
 Holdfastctl.main()

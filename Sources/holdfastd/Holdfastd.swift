@@ -9,7 +9,9 @@ struct Holdfastd: ParsableCommand {
     commandName: "holdfastd",
     abstract: "Keeps established TCP connections alive when their host dies.",
     discussion: """
-      Runs in the foreground until SIGTERM or SIGINT. Exit status: 0 after an orderly stop or a valid --check, 1 when the \
+      Runs in the foreground until SIGTERM or SIGINT. SIGUSR2 ends it, too, and leaves its connections to the next start, \
+      if the service manager keeps them (FileDescriptorStoreMax= in systemd.service(5)); under systemd a restart does the \
+      same. Exit status: 0 after an orderly stop or a valid --check, 1 when the \
       configuration cannot be used or the daemon cannot go on, 64 when the command line is wrong.
       """,
     version: "holdfastd \(holdfastVersion)")
@@ -20,19 +22,11 @@ struct Holdfastd: ParsableCommand {
   @Flag(help: "Check the configuration and exit.")
   var check = false
 
-  @Flag(help: "Remove the service addresses from this host and exit: for the service manager, after a crash.")
-  var withdraw = false
-
   @Option(help: ArgumentHelp("The least severe messages to log.", valueName: "level"))
   var logLevel = Logger.Level.info
 
-  func validate() throws {
-    if check && withdraw { throw ValidationError("--check and --withdraw exclude each other.") }
-  }
-
   func run() throws {
     if check { throw ExitCode(DaemonStart.check(path: config)) }
-    if withdraw { throw ExitCode(DaemonStart.withdraw(path: config, level: logLevel)) }
     throw ExitCode(DaemonStart.run(path: config, level: logLevel))
   }
 }

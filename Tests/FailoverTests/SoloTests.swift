@@ -33,7 +33,7 @@ struct SoloTests {
     pair.alpha.process?.kill()
     try Self.waitForDenial(pair, .beta, saying: "somebody else answers")
     try Tool.run(
-      Products.path(of: "holdfastd"), ["--withdraw", "--config", pair.alpha.configurationPath],
+      Products.path(of: "holdfastctl"), ["fence", "--config", pair.alpha.configurationPath],
       in: pair.alpha.namespace)
     try pair.waitForTakeover()
     try streams.goOn()

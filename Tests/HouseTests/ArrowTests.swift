@@ -47,8 +47,8 @@ import Testing
     Target(
       folder: "Sources/holdfastctl",
       mayImport: [
-        "ArgumentParser", "ControlAPI", "FoundationEssentials", "Glibc", "Holdfast", "LinuxNetwork", "SystemPackage",
-        "TLSTransport",
+        "ArgumentParser", "ControlAPI", "FoundationEssentials", "Glibc", "Holdfast", "HoldfastDaemon", "LinuxNetwork",
+        "Logging", "SystemPackage", "TLSTransport",
       ]),
   ]
 

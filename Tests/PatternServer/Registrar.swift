@@ -44,17 +44,26 @@ final class Registrar: Sendable {
     while true {
       for job in jobs.waitAndTakeAll() {
         do {
-          let connected = try client ?? ControlClient(path: path)
-          client = connected
-          try carryOut(job, connected)
-        } catch let failure as ControlClient.Failure {
-          refused(job, failure.description)
+          do {
+            try carryOut(job, &client)
+          } catch let failure as ControlClient.Failure {
+            throw failure
+          } catch  where client != nil {
+            // The daemon that the client talked to is gone; another one may be there.
+            client = nil
+            try carryOut(job, &client)
+          }
         } catch {
-          client = nil
           refused(job, "\(error)")
         }
       }
     }
+  }
+
+  private func carryOut(_ job: Job, _ client: inout ControlClient?) throws {
+    let connected = try client ?? ControlClient(path: path)
+    client = connected
+    try carryOut(job, connected)
   }
 
   private func carryOut(_ job: Job, _ client: ControlClient) throws {

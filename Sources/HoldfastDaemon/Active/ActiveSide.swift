@@ -23,7 +23,7 @@ final class ActiveSide {
 
   /// The high bits of connection numbers: no two hosts and no two terms of one host share them.
   var epoch: UInt64 = 0
-  private var counter: UInt64 = 0
+  private(set) var counter: UInt64 = 0
 
   /// TIME_WAIT's length in Linux (TCP_TIMEWAIT_LEN), ns: how long an ended connection may still answer.
   private static let timeWait: UInt64 = 60_000_000_000
@@ -61,6 +61,15 @@ final class ActiveSide {
     registrar.register(
       Registrar.Request(socket: socket, flow: flow, identity: identity, owner: owner, completion: completion))
   }
+
+  /// Numbers go on where the daemon before this one stopped.
+  func resume(epoch: UInt64, counter: UInt64) {
+    self.epoch = epoch
+    self.counter = counter
+  }
+
+  /// The daemon ends, to start again: registrations that are under way come to nothing.
+  func abandonRegistrations() { registrar.abandonAll() }
 
   /// The standby acknowledged something, or is gone: packets may go, and registrations be answered.
   func standbyMoved() {

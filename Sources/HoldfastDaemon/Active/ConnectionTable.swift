@@ -82,6 +82,9 @@ final class ConnectionTable {
     return false
   }
 
+  /// Flows that may pass, and until when.
+  func passingFlows(now: UInt64) -> [Flow: UInt64] { passing.filter { $0.value >= now } }
+
   /// Forgets flows whose time to pass is over.
   func prunePassing(now: UInt64) { passing = passing.filter { $0.value >= now } }
 }

@@ -16,9 +16,7 @@ final class LiveConnection {
     didSet { if owner == nil { formerOwner = oldValue } }
   }
   private(set) var formerOwner: PeerCredentials?
-  /// rcv_nxt, snd_una and the kernel's byte counters at one moment: their growth gives the numbers at any later one.
-  private let countingFrom:
-    (rcvNxt: SequenceNumber, sndUna: SequenceNumber, bytesReceived: UInt64, bytesAcknowledged: UInt64)
+  let counters: KernelCounters
 
   /// By which /proc names the socket.
   let inode: UInt64
@@ -54,8 +52,29 @@ final class LiveConnection {
     self.ledger = ledger
     self.owner = owner
     let info = try TCPInfo(socket.number)
-    countingFrom = (state.rcvNxt, state.sndUna, info.bytesReceived, info.bytesAcknowledged)
+    counters = KernelCounters(
+      rcvNxt: state.rcvNxt.rawValue, sndUna: state.sndUna.rawValue, bytesReceived: info.bytesReceived,
+      bytesAcknowledged: info.bytesAcknowledged)
     self.socket = socket
+    inode = SocketHolders.inode(of: socket.number) ?? 0
+  }
+
+  /// Goes on with what the daemon before this one knew.
+  /// - Throws: when the socket is not connected any more, or is another's.
+  init(resuming image: RestartImage.Connection, _ ledger: Ledger, socket: SharedDescriptor) throws {
+    guard try SocketInspection.flow(socket.number).flow == ledger.flow else {
+      throw UnsupportedSocket("it is not the socket of the connection \(ledger.flow)")
+    }
+    self.ledger = ledger
+    self.socket = socket
+    counters = image.counters
+    owner = image.owner
+    holder = image.holder
+    holderStart = image.holderStart
+    isOrphan = image.isOrphan
+    isClosing = image.isClosing
+    isEnding = image.isEnding
+    hastyUntil = image.hastyUntil.map { SequenceNumber($0) }
     inode = SocketHolders.inode(of: socket.number) ?? 0
   }
 
@@ -80,8 +99,15 @@ final class LiveConnection {
   /// One past the last byte that the application could have read.
   func kernelReceived() throws(SystemCallError) -> SequenceNumber {
     let info = try TCPInfo(socket.number)
-    let received = Int(truncatingIfNeeded: info.bytesReceived &- countingFrom.bytesReceived)
-    return countingFrom.rcvNxt + (received - (info.state.hasReceivedFin ? 1 : 0))
+    let received = Int(truncatingIfNeeded: info.bytesReceived &- counters.bytesReceived)
+    return SequenceNumber(counters.rcvNxt) + (received - (info.state.hasReceivedFin ? 1 : 0))
+  }
+
+  /// The peer has acknowledged what was never recorded: it has passed, and does not come again.
+  var hasLostTrack: Bool {
+    guard let info = try? TCPInfo(socket.number) else { return false }
+    let acknowledged = Int(truncatingIfNeeded: info.bytesAcknowledged &- counters.bytesAcknowledged)
+    return ledger.output.lacks(before: SequenceNumber(counters.sndUna) + acknowledged)
   }
 
   /// The stream offset at which the next write appends, while no application writes.
@@ -116,8 +142,8 @@ final class LiveConnection {
   func kernelWritten() throws(SystemCallError) -> SequenceNumber {
     let unacknowledged = try SocketQueues.unacknowledged(socket.number)
     let info = try TCPInfo(socket.number)
-    let acknowledged = Int(truncatingIfNeeded: info.bytesAcknowledged &- countingFrom.bytesAcknowledged)
-    return countingFrom.sndUna + acknowledged + unacknowledged
+    let acknowledged = Int(truncatingIfNeeded: info.bytesAcknowledged &- counters.bytesAcknowledged)
+    return SequenceNumber(counters.sndUna) + acknowledged + unacknowledged
   }
 }
 

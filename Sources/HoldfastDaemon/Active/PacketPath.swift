@@ -185,6 +185,11 @@ final class PacketPath {
     {
       sampler.sample(connection)
     }
+    if payload.count > 0 || segment.header.flags.contains(.fin),
+      connection.ledger.output.lacks(before: segment.header.sequence), !connection.hasLostTrack
+    {
+      return drop(packet.id, in: egressQueue)
+    }
     if segment.header.flags.contains(.ack), connection.ledger.input.lacks(upTo: segment.header.acknowledgement) {
       recordUnseenInput(of: connection)
     }

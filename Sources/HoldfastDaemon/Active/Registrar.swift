@@ -99,6 +99,22 @@ final class Registrar {
     }
   }
 
+  /// Takes back what has no baseline yet, and answers the rest as far as it has come.
+  func abandonAll() {
+    for (_, request) in marked {
+      table.stopPassing(request.flow)
+      try? mark.clear(on: request.socket.number)
+      request.completion(.failure(.unsupported("the daemon is about to start again: register it then")))
+    }
+    marked = []
+    timer?.disarm()
+    let waiting = unacknowledged
+    unacknowledged = []
+    for (_, outcome, completion) in waiting {
+      completion(.success(Outcome(connection: outcome.connection, reason: "the daemon is about to start again")))
+    }
+  }
+
   /// Answers registrations whose baseline the standby holds.
   func reportProtected() {
     guard !unacknowledged.isEmpty else { return }

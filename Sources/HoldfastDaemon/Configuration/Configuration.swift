@@ -121,6 +121,8 @@ extension Configuration.Pair {
     public var interval: UInt64 = 50_000_000
     /// Silence on every path for so long means that the peer is dead; at least twice `interval`.
     public var deadAfter: UInt64 = 200_000_000
+    /// How long the peer is asked to wait while this host's daemon starts anew, in whole seconds.
+    public var restartPatience: UInt64 = 10_000_000_000
 
     public init(paths: [HeartbeatPath]) { self.paths = paths }
   }

@@ -25,7 +25,8 @@ extension Configuration.Pair {
     else {
       throw table.error("replication", .missing(expected: "the table [pair.replication]"))
     }
-    guard let heartbeat = try table.table("heartbeat", known: ["paths", "interval", "dead_after"]) else {
+    guard let heartbeat = try table.table("heartbeat", known: ["paths", "interval", "dead_after", "restart_patience"])
+    else {
       throw table.error("heartbeat", .missing(expected: "the table [pair.heartbeat]"))
     }
     self.init(
@@ -117,6 +118,7 @@ extension Configuration.Pair.Heartbeat {
     self.init(paths: paths)
     if let time = try table.duration("interval", 1_000_000...60_000_000_000) { interval = time }
     if let time = try table.duration("dead_after", 2_000_000...3_600_000_000_000) { deadAfter = time }
+    if let time = try table.duration("restart_patience", 1_000_000_000...255_000_000_000) { restartPatience = time }
     // With less, one lost datagram would be a dead host.
     guard deadAfter >= 2 * interval else {
       throw table.error(

@@ -44,6 +44,8 @@ final class AdoptionDesk {
 
   func leave(_ adopter: Adopter) { adopters.removeAll { $0 === adopter } }
 
+  func isOffering(_ connection: LiveConnection) -> Bool { offers.contains { $0.connection === connection } }
+
   /// The connection ended, or the host no longer owns it.
   func withdraw(_ connection: LiveConnection) { offers.removeAll { $0.connection === connection } }
 

@@ -48,6 +48,8 @@ public enum EventID: String, CaseIterable, Sendable {
   case arbiterFound = "31e78df6191b40f187f71748dcd4ea17"
   /// A pair's hosts talk in plaintext, as its configuration says.
   case channelInPlaintext = "51f0545a940946e7954382f768e87b5c"
+  /// A daemon goes on with the connections that the one before it has left.
+  case resumed = "fd8026e936d0464290205011e19fb5bc"
   /// The daemon ends in order.
   case stopping = "4d2ddf1244164d8fba906371168691f3"
 

@@ -53,6 +53,9 @@ final class AddressHolder {
     timer?.set(at: due.first)
   }
 
+  /// The daemon before this one has left the addresses where they are. That they are still this host's to announce is not sure yet.
+  func resume() { isHolding = true }
+
   /// Calls `body` as soon as packets to the addresses are delivered here, or when they have had time enough.
   func whenUsable(_ body: @escaping () -> Void) {
     onUsable = body

@@ -60,6 +60,12 @@ final class Pair {
   /// The daemon waits for the switchover before it ends.
   var onHandedOver: (() -> Void)?
   var peerName: String?
+  /// The daemon waits for the last acknowledgements before it ends, to start again.
+  var onRestartReady: ((Bool) -> Void)?
+  var restartPosition: UInt64 = 0
+  var restartTimer: Timer?
+  /// What the daemon before this one has left is not known to be current yet, and the addresses not to be this host's.
+  private var isResuming: Bool
   /// Tells those who monitor what has happened to the pair.
   var onEvent: ((EventKind, String) -> Void)?
   /// What the service manager shows may have changed.
@@ -67,7 +73,8 @@ final class Pair {
 
   init(
     _ configuration: Configuration.Pair, node: Configuration.Node, instance: UInt64, index: Int, mark: PacketMark,
-    queues: (ingress: UInt16, egress: UInt16), rules: RuleBook, manager: AddressManager, announcer: Announcer,
+    queues: (ingress: UInt16, egress: UInt16), resuming epoch: UInt64?, rules: RuleBook, manager: AddressManager,
+    announcer: Announcer,
     desk: AdoptionDesk,
     loop: EventLoop, logger: Logger
   ) throws {
@@ -88,10 +95,17 @@ final class Pair {
       logger: logger)
     let arbiter = try Self.arbiter(configuration, node: node.name, instance: instance, loop: loop, logger: logger)
     self.arbiter = arbiter
-    machine = PairMachine(
-      PairMachine.Configuration(configuration, node: node.name, asks: arbiter?.asks ?? .nobody), instance: instance,
-      epoch: epochs.epoch,
-      now: MonotonicClock.now)
+    let rulesOfMachine = PairMachine.Configuration(configuration, node: node.name, asks: arbiter?.asks ?? .nobody)
+    // A later epoch that this host has heard of is the end of what it had.
+    let known = epochs.epoch
+    let epoch = epoch.flatMap { $0 >= known ? $0 : nil }
+    isResuming = epoch != nil
+    machine =
+      if let epoch {
+        PairMachine(rulesOfMachine, instance: instance, resuming: epoch, now: MonotonicClock.now)
+      } else {
+        PairMachine(rulesOfMachine, instance: instance, epoch: epochs.epoch, now: MonotonicClock.now)
+      }
     feed = try ReplicationFeed(gateIsOpen: false, loop: loop)
     sampler = try Sampler(feed: feed, loop: loop)
     optionWatch = try OptionWatch(table: table, feed: feed, markMask: mark.mask, loop: loop)
@@ -160,6 +174,9 @@ final class Pair {
     promotionTimer = try loop.addTimer(priority: LoopPriority.control, description: "promotion of \(name)") {
       [weak self] in self?.promotionTimedOut()
     }
+    restartTimer = try loop.addTimer(priority: LoopPriority.control, description: "restart of \(name)") { [weak self] in
+      self?.finishRestart()
+    }
     unclaim = try loop.addTimer(priority: LoopPriority.background, description: "rules of \(name)") { [weak self] in
       self?.narrowRules()
     }
@@ -180,7 +197,10 @@ final class Pair {
     reportTrust()
     connectArbiter()
     arbiter?.start()
+    // Addresses that a former daemon left are nobody's until somebody is active: the standby must find them free.
+    if !machine.isResumed { holder.drop() }
     tick()
+    catchUp()
   }
 
   // MARK: Events
@@ -190,6 +210,11 @@ final class Pair {
     epochs.record(machine.epoch)
     perform(actions)
     settlePermission()
+    if isResuming, !machine.isResumed {
+      isResuming = false
+      // Whatever became of the addresses meanwhile, they are here.
+      if machine.role == .active { holder.take() }
+    }
     onStatusChange?()
   }
 
@@ -226,6 +251,7 @@ final class Pair {
     active.standbyMoved()
     packets?.setEnabled(true)
     handle(.channelDown(silence: stalled))
+    checkRestart()
   }
 
   /// After each burst of acknowledgements, and when congestion ends.
@@ -233,6 +259,7 @@ final class Pair {
     active.standbyMoved()
     packets?.setEnabled(!feed.source.isCongested && !machine.isHandingOver)
     checkHandOver()
+    checkRestart()
   }
 
   // MARK: What the control socket asks

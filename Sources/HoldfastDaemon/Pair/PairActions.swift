@@ -211,7 +211,7 @@ extension Pair {
     onHandedOver?()
   }
 
-  private func end() {
+  func end() {
     switch machine.role {
     case .active: active.unprotectAll()
     case .standby: client?.sayGoodbye()

@@ -27,6 +27,12 @@ final class RuleBook {
     }
   }
 
+  /// Drops the packets of pair number `index` from here on; those that wait in its queues stay there.
+  func mute(_ index: Int) throws {
+    rules[index].isMute = true
+    try apply()
+  }
+
   /// Takes every trace out of the kernel's tables.
   func remove() {
     do {

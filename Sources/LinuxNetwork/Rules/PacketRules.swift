@@ -11,6 +11,9 @@ public struct PairRules: Hashable, Sendable {
   /// All TCP to the addresses, whether a socket bears the mark or not: while this host does not own them, and while it takes
   /// them over, the kernel must answer nobody.
   public var claim: Bool
+  /// What would go to the queues is dropped instead, as when nobody reads them; but a packet that wants to leave does not count as
+  /// sent for its socket then (nf_hook_slow returns EPERM to tcp_transmit_skb for a drop, and 0 for a queue that is not read).
+  public var isMute = false
 
   public init(addresses: [IPAddress], mark: PacketMark, ingressQueue: UInt16, egressQueue: UInt16, claim: Bool) {
     self.addresses = addresses
@@ -73,15 +76,16 @@ public enum PacketRules {
 
   private static func rules(_ pair: PairRules, _ family: Family) -> String {
     let mark = "0x\(String(pair.mark.value, radix: 16))/0x\(String(pair.mark.mask, radix: 16))"
+    func target(_ queue: UInt16) -> String { pair.isMute ? "DROP" : "NFQUEUE --queue-num \(queue)" }
     var text = ""
     for address in pair.addresses where family.owns(address) {
       let ingress = "-A \(ingressChain) -d \(address) -p tcp ! -i lo"
       // The mark of the socket that a packet belongs to; sockets in TIME_WAIT have none.
       let selection = pair.claim ? "" : " -m socket --restore-skmark -m mark --mark \(mark)"
-      text += "\(ingress)\(selection) -j NFQUEUE --queue-num \(pair.ingressQueue)\n"
+      text += "\(ingress)\(selection) -j \(target(pair.ingressQueue))\n"
     }
     guard !text.isEmpty else { return "" }
-    return text + "-A \(egressChain) -p tcp ! -o lo -m mark --mark \(mark) -j NFQUEUE --queue-num \(pair.egressQueue)\n"
+    return text + "-A \(egressChain) -p tcp ! -o lo -m mark --mark \(mark) -j \(target(pair.egressQueue))\n"
   }
 
   private static func isHooked(

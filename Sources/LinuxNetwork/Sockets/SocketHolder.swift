@@ -1,7 +1,7 @@
 internal import Glibc
 
 /// A process's descriptor that refers to a socket.
-public struct SocketHolder: Hashable, Sendable {
+public struct SocketHolder: Hashable, Codable, Sendable {
   public var process: Int32
   public var descriptor: Int32
 

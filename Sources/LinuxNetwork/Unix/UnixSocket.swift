@@ -3,7 +3,7 @@ internal import Glibc
 internal import SystemPackage
 
 /// Who is at the other end of a unix socket, as of the moment it connected (SO_PEERCRED).
-public struct PeerCredentials: Hashable, Sendable {
+public struct PeerCredentials: Hashable, Codable, Sendable {
   public let process: Int32
   public let user: UInt32
   public let group: UInt32

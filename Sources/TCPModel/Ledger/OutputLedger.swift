@@ -31,6 +31,10 @@ public struct OutputLedger: ~Copyable {
   /// The stream offset of a sequence number near `sndNxt`.
   public func offset(of sequence: SequenceNumber) -> Int64 { sent + Int64(sequence.distance(from: end)) }
 
+  /// Whether output ahead of `sequence` was never recorded: its packet was dropped on the way here, and will come again.
+  @inline(__always)
+  public func lacks(before sequence: SequenceNumber) -> Bool { sequence.isAfter(sndNxt) }
+
   /// A packet that leaves: what it has beyond `sndNxt` is new, the rest is a retransmission.
   public mutating func append(_ payload: UnsafeRawBufferPointer, at sequence: SequenceNumber, fin: Bool) {
     guard payload.count > 0 || fin else { return }

@@ -123,7 +123,7 @@ extension ChaosEra {
     pair[host].process?.kill()
     try pair[host].process?.wait(until: .seconds(10))
     try Tool.run(
-      Products.path(of: "holdfastd"), ["--withdraw", "--config", pair[host].configurationPath], in: pair[host].namespace
+      Products.path(of: "holdfastctl"), ["fence", "--config", pair[host].configurationPath], in: pair[host].namespace
     )
     let applicationDies = dice.falls(0.5)
     return { [self] in

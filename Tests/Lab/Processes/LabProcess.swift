@@ -21,10 +21,12 @@ public final class LabProcess: Sendable {
   /// - Parameters:
   ///   - program: a path, or a name to be looked for as the shell does.
   ///   - logs: a folder for `NAME.out` and `NAME.err`. Without one they go to a temporary folder.
+  ///   - passing: descriptors that the process gets as 3, 4, … as from a service manager (sd_listen_fds(3)), by name.
   ///   - quiet: true for tools whose output nobody will ask for later.
   public static func start(
     _ program: String, _ arguments: [String], in namespace: Namespace? = nil, environment: [String: String] = [:],
-    input: [UInt8]? = nil, logs: String? = nil, name: String? = nil, quiet: Bool = false
+    input: [UInt8]? = nil, logs: String? = nil, name: String? = nil,
+    passing descriptors: [(name: String, descriptor: Int32)] = [], quiet: Bool = false
   ) throws -> LabProcess {
     let number = serial.add(1, ordering: .relaxed).newValue
     let path = try Tool.path(of: program)
@@ -32,8 +34,17 @@ public final class LabProcess: Sendable {
     let folder = try logs ?? Scratch.folder()
     let files = logs == nil ? "\(folder)/\(number)-\(name)" : "\(folder)/\(name)"
     if let input { try Files.write(input, to: "\(files).in") }
+    var command = [path] + arguments
+    var environment = environment
+    if !descriptors.isEmpty {
+      // The process's own number is known to itself alone.
+      command = ["/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\""] + command
+      environment["LISTEN_FDS"] = "\(descriptors.count)"
+      environment["LISTEN_FDNAMES"] = descriptors.map(\.name).joined(separator: ":")
+    }
     let pid = try LabProcess.spawn(
-      path, [path] + arguments, environment: environment, input: input == nil ? "/dev/null" : "\(files).in",
+      command[0], command, environment: environment, passing: descriptors.map(\.descriptor),
+      input: input == nil ? "/dev/null" : "\(files).in",
       output: "\(files).out", error: "\(files).err", in: namespace)
     return try LabProcess(name: name, pid: pid, files: files)
   }
@@ -53,7 +64,8 @@ public final class LabProcess: Sendable {
   }
 
   private static func spawn(
-    _ path: String, _ arguments: [String], environment: [String: String], input: String, output: String, error: String,
+    _ path: String, _ arguments: [String], environment: [String: String], passing descriptors: [Int32], input: String,
+    output: String, error: String,
     in namespace: Namespace?
   ) throws -> Int32 {
     var actions = posix_spawn_file_actions_t()
@@ -62,6 +74,14 @@ public final class LabProcess: Sendable {
     posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
     posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_APPEND | O_TRUNC, 0o644)
     posix_spawn_file_actions_addopen(&actions, 2, error, O_WRONLY | O_CREAT | O_APPEND | O_TRUNC, 0o644)
+    // First out of the way, so that none is overwritten before its turn.
+    let passed = try descriptors.map { number in
+      try systemCall("fcntl(F_DUPFD_CLOEXEC)") { hf_fcntl_int(number, F_DUPFD_CLOEXEC, 3 + Int32(descriptors.count)) }
+    }
+    defer { for number in passed { close(number) } }
+    for (index, number) in passed.enumerated() {
+      posix_spawn_file_actions_adddup2(&actions, number, 3 + Int32(index))
+    }
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
     defer { posix_spawnattr_destroy(&attributes) }

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// What an operator does to a host.
 extension DaemonHost {
   /// Edits the configuration, which is in force from the next start on.
@@ -10,6 +12,17 @@ extension DaemonHost {
   /// Stops the daemon in order and starts it again.
   public func restart() throws {
     process?.stop()
+    try start()
+  }
+
+  /// What a service manager does that is asked to restart the service and keeps the connections; it must be managed.
+  /// - Parameter meanwhile: done while no daemon runs.
+  public func restartWithConnections(meanwhile: () throws -> Void = {}) throws {
+    guard let process, manager != nil else { throw LabError("\(name)'s daemon has no service manager") }
+    process.signal(SIGUSR2)
+    let status = try process.wait(until: .seconds(20))
+    guard status == 0 else { throw LabError("\(name)'s daemon ended with status \(status): \(log)") }
+    try meanwhile()
     try start()
   }
 }

@@ -15,6 +15,9 @@ public final class DaemonHost: Sendable {
     public var security = Security.plaintext
     /// Has the daemon keep its epoch where a service manager would have it do so (STATE_DIRECTORY).
     public var keepsState = false
+    public var restartPatience = "10s"
+    /// Whether the test plays the service manager, which keeps descriptors from one start to the next.
+    public var isManaged = false
     /// Lines for the end of the file.
     public var more = ""
     /// The daemon's program; `nil` for the one that was built with this.
@@ -36,6 +39,8 @@ public final class DaemonHost: Sendable {
   public let folder: String
   private let program: String?
   private let keepsState: Bool
+  /// nil unless asked for.
+  public let manager: NotifySocket?
   private let daemon = Mutex<LabProcess?>(nil)
 
   public var configurationPath: String { "\(folder)/holdfastd.toml" }
@@ -48,6 +53,7 @@ public final class DaemonHost: Sendable {
     program = options.program
     keepsState = options.keepsState
     folder = try Scratch.subfolder(name.rawValue)
+    manager = options.isManaged ? try NotifySocket(path: "\(folder)/manager") : nil
     try Files.write(try DaemonHost.configuration(name, control: controlPath, options), to: configurationPath)
   }
 
@@ -80,6 +86,7 @@ public final class DaemonHost: Sendable {
       ]
       interval = "\(options.heartbeatInterval)"
       dead_after = "\(options.deadAfter)"
+      restart_patience = "\(options.restartPatience)"
 
       [pair.solo]
       \(options.arbiter)
@@ -92,10 +99,11 @@ public final class DaemonHost: Sendable {
 
   /// Starts the daemon and waits until its control socket answers.
   public func start(environment: [String: String] = [:]) throws {
-    let environment = environment.merging(keepsState ? ["STATE_DIRECTORY": folder] : [:]) { given, _ in given }
+    var environment = environment.merging(keepsState ? ["STATE_DIRECTORY": folder] : [:]) { given, _ in given }
+    if let manager { environment["NOTIFY_SOCKET"] = manager.path }
     let process = try LabProcess.start(
       program ?? Products.path(of: "holdfastd"), ["--config", configurationPath], in: namespace,
-      environment: environment, logs: folder, name: "holdfastd")
+      environment: environment, logs: folder, name: "holdfastd", passing: manager?.stored ?? [])
     daemon.withLock { $0 = process }
     try Lab.wait(for: "\(name)'s daemon to answer: \(process.standardError)", until: .seconds(20)) {
       guard process.isRunning else {

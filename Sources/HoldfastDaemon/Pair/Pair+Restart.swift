@@ -1,0 +1,134 @@
+internal import DaemonSupport
+internal import LinuxNetwork
+internal import Logging
+internal import Pairing
+internal import Replication
+internal import TCPModel
+
+/// The daemon ends and starts again, and its connections do not notice more than a pause.
+///
+/// First the rules drop all packets instead of queueing them, so that the kernel does not count as sent what does not leave. What
+/// the queues hold is recorded, and leaves when the standby has it; then the ledgers are what the sockets are, and stay so until the
+/// next daemon's rules are in force. Applications may go on reading and writing meanwhile; both can be seen in the sockets
+/// afterwards.
+extension Pair {
+  /// How long the standby may take to acknowledge the last records, ns. It only saves retransmissions.
+  private static let restartAcknowledgement: UInt64 = 500_000_000
+
+  /// - Parameter completion: called once: whether this host has connections to leave to the next daemon. If not, the pair has ended
+  ///   as for a stop.
+  func prepareRestart(completion: @escaping (Bool) -> Void) {
+    guard machine.role == .active, !machine.isHandingOver, takeover == nil else {
+      return stop { completion(false) }
+    }
+    handle(.restart)
+    do {
+      try rules.mute(index)
+      try path.drain()
+    } catch {
+      logger.error("cannot stop the packets", metadata: ["error": "\(error)"])
+      return stop { completion(false) }
+    }
+    onRestartReady = completion
+    restartPosition = feed.source.outgoing.position
+    restartTimer?.set(at: MonotonicClock.now + Self.restartAcknowledgement)
+    feed.flush()
+    checkRestart()
+  }
+
+  /// The standby has acknowledged something, or is gone.
+  func checkRestart() {
+    guard onRestartReady != nil else { return }
+    if machine.role == .active, feed.source.phase == .synced, feed.source.acknowledged < restartPosition { return }
+    finishRestart()
+  }
+
+  func finishRestart() {
+    guard let completion = onRestartReady else { return }
+    onRestartReady = nil
+    restartTimer?.disarm()
+    guard machine.role == .active else { return completion(false) }
+    active.standbyMoved()
+    active.abandonRegistrations()
+    completion(true)
+  }
+
+  /// What the next daemon needs of this pair; nothing may happen to it any more.
+  var restartImage: RestartImage.Pair {
+    // A processor that was on its way through the former rules may have queued one more packet.
+    do { try path.drain() } catch { logger.error("packet queue failed", metadata: ["error": "\(error)"]) }
+    let waiting = Set(unoffered.map(\.connection.id))
+    return RestartImage.Pair(
+      name: name, epoch: machine.epoch, counter: active.counter,
+      connections: table.all.map { connection in
+        RestartImage.Connection(
+          connection, isOffered: waiting.contains(connection.id) || desk.isOffering(connection))
+      },
+      passing: table.passingFlows(now: MonotonicClock.now).map { flow, deadline in
+        RestartImage.Passing(local: "\(flow.local)", peer: "\(flow.peer)", until: deadline)
+      })
+  }
+
+  /// Says once more, on every path, that this host is about to be silent: a heartbeat can be lost.
+  func announceRestart() { for _ in 0..<3 { sendHeartbeat() } }
+
+  // MARK: The next daemon
+
+  /// Goes on with what the daemon before this one has left. No packet has passed since, and none passes before `start`.
+  func resume(_ image: RestartImage.Pair, sockets: some Sequence<SharedDescriptor>) {
+    guard machine.isResumed else {
+      for socket in sockets { try? RestoredSocket.abandonSilently(socket.number) }
+      return logger.warning("the connections of the daemon before this one are of an earlier epoch: they end")
+    }
+    let now = MonotonicClock.now
+    active.resume(epoch: image.epoch, counter: image.counter)
+    path.strangers = .known
+    holder.resume()
+    for passing in image.passing {
+      guard let local = Endpoint(passing.local), let peer = Endpoint(passing.peer), passing.until > now else {
+        continue
+      }
+      table.letPass(Flow(local: local, peer: peer), until: passing.until)
+    }
+    for (connection, socket) in zip(image.connections, sockets) {
+      do {
+        guard let ledger = connection.ledger else { continue }
+        let live = try LiveConnection(resuming: connection, Ledger(ledger), socket: socket)
+        table.insert(live)
+        if connection.isOffered { unoffered.append((live, adoptTimeout)) }
+      } catch {
+        logger.debug("the connection has ended", metadata: ["error": "\(error)"])
+      }
+    }
+    logger.event(
+      .resumed, "goes on with the connections of the daemon before this one",
+      metadata: ["role": "active", "epoch": "\(image.epoch)", "connections": "\(table.count)"])
+  }
+
+  /// The queues are read and the rules are in force: catches up with what happened meanwhile.
+  func catchUp() {
+    guard machine.isResumed else { return }
+    offering?.schedule()
+    for connection in table.all {
+      active.watch(connection)
+      if connection.isEnding { active.endAsClosed(connection) }
+      sampler.inputArrived(connection)
+      do {
+        // Both sides may wait for what was dropped.
+        try LiveProbe.send(on: connection.socket.number)
+      } catch {
+        logger.debug("cannot ask a peer", metadata: ["connection": "\(connection.name)", "error": "\(error)"])
+      }
+    }
+  }
+}
+
+extension RestartImage.Connection {
+  init(_ connection: LiveConnection, isOffered: Bool) {
+    self.init(
+      counters: connection.counters, owner: connection.owner, holder: connection.holder,
+      holderStart: connection.holderStart, isOrphan: connection.isOrphan, isClosing: connection.isClosing,
+      isEnding: connection.isEnding, isOffered: isOffered, hastyUntil: connection.hastyUntil?.rawValue,
+      ledger: connection.ledger.image)
+  }
+}

@@ -1,0 +1,129 @@
+internal import FoundationEssentials
+internal import LinuxNetwork
+internal import Replication
+internal import TCPModel
+
+/// What a daemon leaves to its next start: everything that it knows of its connections and cannot read from their sockets.
+///
+/// In memory: the length of the header (8 bytes, big-endian), the header as JSON, of which a later release may know more, and one
+/// ledger for each connection, as it would travel to a standby (`LedgerImage.encoded`).
+struct RestartImage: Codable {
+  /// Raised when a later release could not go on with what this one leaves.
+  static let currentVersion = 1
+
+  var version = Self.currentVersion
+  /// CLOCK_MONOTONIC, ns.
+  var moment: UInt64
+  var pairs: [Pair] = []
+
+  /// A pair for which this host was active.
+  struct Pair: Codable {
+    var name: String
+    var epoch: UInt64
+    /// The last number that was given to a connection in this epoch.
+    var counter: UInt64
+    var connections: [Connection]
+    /// Flows whose packets pass, for the last words of what has ended: until when, ns.
+    var passing: [Passing]
+  }
+
+  struct Passing: Codable {
+    var local: String
+    var peer: String
+    var until: UInt64
+  }
+
+  struct Connection: Codable {
+    /// Bytes of the ledger behind the header.
+    var ledgerCount = 0
+    var counters: KernelCounters
+    var owner: PeerCredentials?
+    var holder: SocketHolder?
+    var holderStart: UInt64?
+    var isOrphan: Bool
+    var isClosing: Bool
+    var isEnding: Bool
+    /// It waits for an application.
+    var isOffered: Bool
+    var hastyUntil: UInt32?
+    /// Not in the header.
+    var ledger: LedgerImage?
+
+    private enum CodingKeys: String, CodingKey {
+      case ledgerCount, counters, owner, holder, holderStart, isOrphan, isClosing, isEnding, isOffered, hastyUntil
+    }
+  }
+
+  enum Unusable: Error, CustomStringConvertible {
+    case truncated
+    case header(String)
+    case version(Int)
+    case ledger(String)
+
+    var description: String {
+      switch self {
+      case .truncated: "what the daemon before this one left is cut off"
+      case .header(let reason): "what the daemon before this one left cannot be read: \(reason)"
+      case .version(let version):
+        "the daemon before this one left its connections in form \(version), and this release reads \(currentVersion)"
+      case .ledger(let reason): "a connection that the daemon before this one left cannot be read: \(reason)"
+      }
+    }
+  }
+
+  var encoded: [UInt8] {
+    get throws {
+      var header = self
+      var ledgers: [UInt8] = []
+      for pair in pairs.indices {
+        for index in pairs[pair].connections.indices {
+          let bytes = pairs[pair].connections[index].ledger?.encoded(now: moment) ?? []
+          header.pairs[pair].connections[index].ledgerCount = bytes.count
+          ledgers += bytes
+        }
+      }
+      let json = try JSONEncoder().encode(header)
+      return withUnsafeBytes(of: UInt64(json.count).bigEndian) { Array($0) } + Array(json) + ledgers
+    }
+  }
+
+  func pair(_ name: String) -> Pair? { pairs.first { $0.name == name } }
+
+  init(moment: UInt64) { self.moment = moment }
+
+  init(decoding bytes: [UInt8]) throws(Unusable) {
+    guard bytes.count >= 8 else { throw .truncated }
+    let length = bytes[..<8].reduce(0 as UInt64) { $0 << 8 | UInt64($1) }
+    guard length <= UInt64(bytes.count - 8) else { throw .truncated }
+    var offset = 8 + Int(length)
+    do {
+      self = try JSONDecoder().decode(RestartImage.self, from: Data(bytes[8..<offset]))
+    } catch {
+      throw .header("\(error)")
+    }
+    guard version == Self.currentVersion else { throw .version(version) }
+    for pair in pairs.indices {
+      for index in pairs[pair].connections.indices {
+        let count = pairs[pair].connections[index].ledgerCount
+        guard count >= 0, count <= bytes.count - offset else { throw .truncated }
+        pairs[pair].connections[index].ledger = try Self.ledger(bytes[offset..<offset + count], moment)
+        offset += count
+      }
+    }
+  }
+
+  private static func ledger(_ bytes: ArraySlice<UInt8>, _ moment: UInt64) throws(Unusable) -> LedgerImage {
+    let result = bytes.withUnsafeBytes { bytes in
+      Result { () throws(ProtocolError) in try LedgerImage(baseline: bytes, now: moment) }
+    }
+    do throws(ProtocolError) { return try result.get() } catch { throw .ledger("\(error)") }
+  }
+}
+
+/// rcv_nxt, snd_una and the kernel's byte counters at one moment: their growth gives the numbers at any later one.
+struct KernelCounters: Codable {
+  var rcvNxt: UInt32
+  var sndUna: UInt32
+  var bytesReceived: UInt64
+  var bytesAcknowledged: UInt64
+}

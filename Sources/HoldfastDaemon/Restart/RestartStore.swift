@@ -1,0 +1,86 @@
+internal import DaemonSupport
+internal import LinuxNetwork
+internal import Logging
+
+/// What the service manager keeps from one start of the daemon to the next: the table in a memory file, and the sockets in a parcel.
+///
+/// Two entries of its store, however many connections there are: the manager compares each entry with all others.
+enum RestartStore {
+  private static let table = "holdfast-table"
+  private static let sockets = "holdfast-sockets"
+
+  /// What was kept: the sockets are those of the image's connections, in order.
+  struct Kept {
+    var image: RestartImage
+    var sockets: [SharedDescriptor]
+  }
+
+  /// - Parameter sockets: of the image's connections, in order.
+  static func put(_ image: RestartImage, sockets numbers: [Int32]) throws {
+    let table = try MemoryFile.make(Self.table, holding: image.encoded)
+    let parcel = try DescriptorParcel.pack(numbers)
+    try ServiceManager.store(table.number, name: Self.table)
+    try ServiceManager.store(parcel.number, name: Self.sockets)
+    ServiceManager.awaitReading()
+  }
+
+  /// The next start is not to find it again.
+  static func clear() {
+    ServiceManager.forget(table)
+    ServiceManager.forget(sockets)
+  }
+
+  /// What the daemon before this one has left; nil when it has left nothing that can be used. Its sockets then end without a packet:
+  /// the standby goes on with what it holds.
+  static func take(logger: Logger) -> Kept? {
+    var file: SharedDescriptor?
+    var received = ReceivedDescriptors()
+    for (name, number) in ServiceManager.takeStored() {
+      let descriptor = SharedDescriptor(Descriptor(owning: number))
+      switch name {
+      case table: file = descriptor
+      case sockets:
+        do {
+          received = try DescriptorParcel.unpack(number)
+        } catch {
+          logger.error("cannot take the connections of the daemon before this one", metadata: ["error": "\(error)"])
+        }
+      default: break
+      }
+    }
+    var kept: [SharedDescriptor] = []
+    for index in 0..<received.count {
+      if let socket = received.take(at: index) { kept.append(SharedDescriptor(socket)) }
+    }
+    guard let file else { return nil }
+    do {
+      let image = try RestartImage(decoding: try MemoryFile.contents(of: file.number))
+      let expected = image.pairs.reduce(0) { $0 + $1.connections.count }
+      guard kept.count == expected else { throw RestartImage.Unusable.truncated }
+      return Kept(image: image, sockets: kept)
+    } catch {
+      logger.error("cannot go on with the connections of the daemon before this one", metadata: ["error": "\(error)"])
+      for socket in kept { try? RestoredSocket.abandonSilently(socket.number) }
+      return nil
+    }
+  }
+}
+
+extension RestartStore.Kept {
+  /// Gives each pair what was its own. What belongs to none any more ends without a packet.
+  func distribute(to pairs: [Pair], logger: Logger) {
+    var rest = sockets[...]
+    for image in image.pairs {
+      let mine = rest.prefix(image.connections.count)
+      rest = rest.dropFirst(mine.count)
+      if let pair = pairs.first(where: { $0.name == image.name }) {
+        pair.resume(image, sockets: mine)
+      } else {
+        logger.error(
+          "the configuration has no such pair any more: its connections end",
+          metadata: ["pair": "\(image.name)", "connections": "\(mine.count)"])
+        for socket in mine { try? RestoredSocket.abandonSilently(socket.number) }
+      }
+    }
+  }
+}
