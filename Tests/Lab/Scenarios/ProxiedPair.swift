@@ -6,40 +6,73 @@ public final class ProxiedPair {
   public let server: Namespace
   /// For configurations and data of the programs that the test runs.
   public let folder: String
+  /// The host that has the sessions, and those that are cut off.
+  public private(set) var active = HostName.alpha
+  private var dead: Set<HostName> = []
   private var proxies: [HostName: LabProcess] = [:]
   private var programs: [LabProcess] = []
 
+  /// What a test may want to be different.
+  public struct Options {
+    /// Further lines of each backend's table, of each frontend's, and of the proxy's.
+    public var backend = ""
+    public var frontend = ""
+    public var proxy = ""
+    /// Of each backend, without ports.
+    public var servers = [Addresses.server]
+    public var daemon = DaemonHost.Options()
+    /// Changes the hosts before anything is started in them.
+    public var prepare: (Topology) throws -> Void = { _ in }
+
+    public init() {
+      // How soon a death is noticed is no concern of the proxy's; a small machine that is busy must not look like a dead host.
+      daemon.deadAfter = "800ms"
+      daemon.exposeAfter = "1200ms"
+    }
+  }
+
   /// Starts the server's host and everything but the server: `serve` does that, before any client comes.
-  /// - Parameters:
-  ///   - port: of the service and of the server.
-  ///   - backend: further lines of the backend's table.
-  public init(port: UInt16, backend: String = "", frontend: String = "") throws {
-    pair = try ProtectedPair(withServer: true)
+  /// - Parameter port: of the service and of the server.
+  public convenience init(port: UInt16, backend: String = "", frontend: String = "") throws {
+    var options = Options()
+    options.backend = backend
+    options.frontend = frontend
+    try self.init(ports: [port], options)
+  }
+
+  /// - Parameter ports: a frontend and a backend each.
+  public init(ports: [UInt16], _ options: Options) throws {
+    pair = try ProtectedPair(options: options.daemon, withServer: true, prepare: options.prepare)
     guard let server = pair.topology.server else { throw LabError("the topology has no server") }
     self.server = server
     folder = try Scratch.subfolder("server")
     for host in HostName.allCases {
-      let daemon = pair[host]
       try Files.write(
-        """
-        [proxy]
-        control = "\(daemon.controlPath)"
-
-        [[frontend]]
-        name = "front"
-        listen = ["\(Addresses.service4):\(port)", "[\(Addresses.service6)]:\(port)"]
-        backend = "back"
-        \(frontend)
-
-        [[backend]]
-        name = "back"
-        servers = ["\(Addresses.server):\(port)"]
-        source = ["\(Addresses.service4)"]
-        \(backend)
-
-        """, to: "\(daemon.folder)/holdfast-proxy.toml")
+        ProxiedPair.configuration(ports, options, control: pair[host].controlPath),
+        to: "\(pair[host].folder)/holdfast-proxy.toml")
       try startProxy(on: host)
     }
+  }
+
+  private static func configuration(_ ports: [UInt16], _ options: Options, control: String) -> String {
+    "[proxy]\ncontrol = \"\(control)\"\n\(options.proxy)\n"
+      + ports.map { port in
+        """
+
+        [[frontend]]
+        name = "front-\(port)"
+        listen = ["\(Addresses.service4):\(port)", "[\(Addresses.service6)]:\(port)"]
+        backend = "back-\(port)"
+        \(options.frontend)
+
+        [[backend]]
+        name = "back-\(port)"
+        servers = [\(options.servers.map { "\"\($0):\(port)\"" }.joined(separator: ", "))]
+        source = ["\(Addresses.service4)"]
+        \(options.backend)
+
+        """
+      }.joined()
   }
 
   /// Starts the proxy on a host, again where one ran, and waits until it listens.
@@ -85,19 +118,55 @@ public final class ProxiedPair {
   /// Waits until so many sessions are protected with both legs.
   public func waitForSessions(_ count: Int) throws {
     try wait(for: "\(count) protected sessions\(explanation)", until: .seconds(30), every: 10) {
-      try pair.alpha.connections().count { $0.protected } >= 2 * count
+      try pair[active].connections().count { $0.protected } >= 2 * count
     }
   }
 
-  /// Crashes the active host and waits for the other to have gone on with everything.
+  /// Crashes the active host and waits for the other to have gone on with everything. A host that was cut off before comes back
+  /// first, as its standby, so that it can be called again and again.
   @discardableResult
   public func crash() throws -> TakeoverSummary {
-    try pair.topology.crash(.alpha)
-    let takeover = try pair.waitForTakeover()
+    if !dead.isEmpty { try revive() }
+    try pair.topology.crash(active)
+    dead.insert(active)
+    active = active.other
+    let takeover = try pair.waitForTakeover(by: active)
     guard takeover.lostConnections == 0, takeover.restoredConnections > 0 else {
       throw LabError("\(takeover.restoredConnections) restored, \(takeover.lostConnections) lost\(explanation)")
     }
     return takeover
+  }
+
+  /// Brings the host that was cut off back, with its proxy, and waits until it could go on with everything.
+  public func revive() throws {
+    for host in dead {
+      try pair.topology.revive(host)
+      try pair[host].start()
+      try startProxy(on: host)
+    }
+    dead = []
+    try pair.waitUntilSynced(active: active)
+  }
+
+  /// Crashes the active host again and again: alpha, then beta, then alpha.
+  /// - Parameters:
+  ///   - program: it is stopped while a host comes back, for those whose work would be over by then.
+  ///   - progress: called before each crash; comes back when the work has gone on.
+  public func crash(
+    times: Int, holding program: LabProcess? = nil, after progress: (_ round: Int) throws -> Void
+  ) throws {
+    for round in 0..<times {
+      if !dead.isEmpty {
+        program?.signal(SIGSTOP)
+        do { try revive() } catch {
+          program?.signal(SIGCONT)
+          throw error
+        }
+        program?.signal(SIGCONT)
+      }
+      try progress(round)
+      try crash()
+    }
   }
 
   /// What all have said, for an error that needs it.
