@@ -175,7 +175,8 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: strict),
     .testTarget(
-      name: "ProxyTests", dependencies: ["HoldfastProxy", "DaemonSupport", "TCPModel"], swiftSettings: strict),
+      name: "ProxyTests", dependencies: ["HoldfastProxy", "ControlAPI", "DaemonSupport", "TCPModel"],
+      swiftSettings: strict),
     .testTarget(name: "LabTests", dependencies: ["Lab", "TCPModel"], swiftSettings: strict),
     .testTarget(
       name: "FailoverTests", dependencies: ["Lab", "Holdfast", "TCPModel", "LinuxNetwork", "TLSTransport"],

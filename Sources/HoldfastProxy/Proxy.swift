@@ -1,5 +1,6 @@
 internal import Glibc
 internal import DaemonSupport
+internal import Holdfast
 internal import LinuxNetwork
 internal import Logging
 internal import NIOCore
@@ -26,6 +27,7 @@ final class Proxy {
   /// Runs until SIGTERM or SIGINT, then until all sessions have ended or have had time enough.
   /// - Parameter signals: those two; blocked in all threads.
   func run(until signals: sigset_t) throws -> Int32 {
+    guard fitsThePairs() else { return 1 }
     var pools: [String: ServerPool] = [:]
     for backend in configuration.backends {
       pools[backend.name] = ServerPool(backend, group: group, logger: logger)
@@ -57,6 +59,26 @@ final class Proxy {
     while !wait(for: signals) { manager.status("\(admission.count) sessions") }
     drain(signals)
     return 0
+  }
+
+  /// Asks the daemon, if it is there, whether both legs of each session belong to one pair, and says what is wrong.
+  private func fitsThePairs() -> Bool {
+    let check: PairCheck
+    do throws(HoldfastError) {
+      check = PairCheck(try HoldfastClient(path: configuration.control, patience: 2000).status().pairs)
+    } catch {
+      logger.warning("holdfastd cannot be asked for its pairs", metadata: ["error": "\(error)"])
+      return true
+    }
+    if let conflict = check.conflict(in: configuration) {
+      logger.critical("the configuration does not fit holdfastd's", metadata: ["error": "\(conflict)"])
+      return false
+    }
+    for address in check.strangers(in: configuration) {
+      logger.warning(
+        "clients call an address of no pair: their connections end with this host", metadata: ["address": "\(address)"])
+    }
+    return true
   }
 
   /// - Returns: whether one of the signals came within a second.

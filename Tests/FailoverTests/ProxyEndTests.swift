@@ -6,102 +6,8 @@ import Testing
 /// How sessions end, with both ends in the test's hands.
 @Suite(.serialized)
 struct ProxyEndTests {
-  static let port: UInt16 = 7000
-
-  /// A client's and a server's socket, with a proxy between them.
-  private struct Session {
-    let client: Stream
-    let server: Stream
-  }
-
-  private struct Bench {
-    let lab: ProxiedPair
-    let listener: TCPSocket
-
-    init(frontend: String = "", backend: String = "check = \"none\"") throws {
-      let lab = try ProxiedPair(port: port, backend: backend, frontend: frontend)
-      self.lab = lab
-      listener = try lab.server.run { try TCPSocket.listen(on: try Endpoint(Addresses.server, port)) }
-    }
-
-    func connect(receiveBuffer: Int32? = nil) throws -> Stream {
-      Stream(
-        try lab.pair.topology.client.run {
-          try TCPSocket.connect(to: try Endpoint(Addresses.service4, port), receiveBuffer: receiveBuffer)
-        })
-    }
-
-    func accept() throws -> Stream {
-      var accepted: TCPSocket?
-      try wait(for: "the proxy to call\(lab.explanation)", until: .seconds(20)) {
-        // A check comes from a host's own address.
-        let service = try Endpoint(Addresses.service4, port).address
-        while let next = try listener.accept() { if next.peerEndpoint?.address == service { accepted = next } }
-        return accepted != nil
-      }
-      guard let accepted else { throw LabError("nobody called") }
-      return Stream(accepted)
-    }
-
-    func session(receiveBuffer: Int32? = nil) throws -> Session {
-      let client = try connect(receiveBuffer: receiveBuffer)
-      let session = Session(client: client, server: try accept())
-      try lab.waitForSessions(1)
-      return session
-    }
-  }
-
-  private final class Stream {
-    let socket: TCPSocket
-    private var unread: [UInt8] = []
-    private(set) var hasEnded = false
-
-    init(_ socket: TCPSocket) { self.socket = socket }
-
-    func send(_ text: String) throws { try send(Array(text.utf8)) }
-
-    func send(_ bytes: [UInt8]) throws {
-      var rest = bytes[...]
-      try wait(for: "room for \(rest.count) bytes", until: .seconds(30)) {
-        // Before it is connected it takes nothing.
-        rest = rest.dropFirst((try? rest.withUnsafeBytes { try socket.write($0) }) ?? 0)
-        return rest.isEmpty
-      }
-    }
-
-    func receive(_ text: String) throws {
-      let bytes = try receive(text.utf8.count)
-      #expect(String(decoding: bytes, as: UTF8.self) == text)
-    }
-
-    func receive(_ count: Int) throws -> [UInt8] {
-      try wait(for: "\(count) bytes, of which \(unread.count) came", until: .seconds(30)) {
-        try take()
-        if hasEnded, unread.count < count { throw LabError("the stream ended after \(unread.count) of \(count) bytes") }
-        return unread.count >= count
-      }
-      defer { unread.removeFirst(count) }
-      return Array(unread[..<count])
-    }
-
-    func receiveEnd() throws {
-      try wait(for: "the end of the stream", until: .seconds(30)) {
-        try take()
-        return hasEnded
-      }
-      #expect(unread.isEmpty, "\(unread.count) bytes too many")
-    }
-
-    private func take() throws {
-      var buffer = [UInt8](repeating: 0, count: 1 << 16)
-      while !hasEnded, let read = try buffer.withUnsafeMutableBytes({ try socket.read(into: $0) }) {
-        if read == 0 { hasEnded = true } else { unread += buffer[..<read] }
-      }
-    }
-  }
-
   @Test func aClientThatHasEndedStillGetsItsAnswerFromTheOtherHost() throws {
-    let bench = try Bench()
+    let bench = try ProxyBench()
     let session = try bench.session()
     try session.client.send("question")
     try session.client.socket.finishWriting()
@@ -117,7 +23,7 @@ struct ProxyEndTests {
   }
 
   @Test func aServerThatHasEndedStillHearsTheClientOverTheOtherHost() throws {
-    let bench = try Bench()
+    let bench = try ProxyBench()
     let session = try bench.session()
     try session.server.send("greeting")
     try session.server.socket.finishWriting()
@@ -134,7 +40,7 @@ struct ProxyEndTests {
 
   /// The leg to the server is over in both directions; what it brought is still on its way to a client that does not read.
   @Test func aLegThatIsOverIsKeptUntilTheOtherHasEverything() throws {
-    let bench = try Bench()
+    let bench = try ProxyBench()
     let session = try bench.session(receiveBuffer: 1 << 16)
     // More than the client's window and less than all buffers on the way: the server is done, the client has hardly begun.
     let answer = Pattern(seed: 5).bytes(0..<(160 << 10))
@@ -157,7 +63,7 @@ struct ProxyEndTests {
   }
 
   @Test func aResetGoesThroughAndNothingIsLeft() throws {
-    let bench = try Bench()
+    let bench = try ProxyBench()
     let session = try bench.session()
     try session.client.send("hello")
     try session.server.receive("hello")
@@ -174,13 +80,13 @@ struct ProxyEndTests {
   }
 
   @Test func anOrderlyStopWaitsForSessionsAndTakesNoFurtherClients() throws {
-    let bench = try Bench()
+    let bench = try ProxyBench()
     let session = try bench.session()
     let proxy = try #require(bench.lab.proxy(on: .alpha))
     proxy.signal(SIGTERM)
     try wait(for: "the drain", until: .seconds(20)) { proxy.standardError.contains("takes no more clients") }
     try wait(for: "the listener to close", until: .seconds(20), every: 20) {
-      try Tool.run("ss", ["-Htln", "sport = :\(Self.port)"], in: bench.lab.pair.alpha.namespace).isEmpty
+      try Tool.run("ss", ["-Htln", "sport = :\(ProxyBench.port)"], in: bench.lab.pair.alpha.namespace).isEmpty
     }
     try session.client.send("still here")
     try session.server.receive("still here")
@@ -193,7 +99,7 @@ struct ProxyEndTests {
   }
 
   @Test func aClientBeyondTheLimitWaitsForAnotherToLeave() throws {
-    let bench = try Bench(frontend: "max_connections = 1")
+    let bench = try ProxyBench(frontend: "max_connections = 1")
     let first = try bench.session()
     let second = try bench.connect()
     try second.send("let me in")
@@ -208,7 +114,7 @@ struct ProxyEndTests {
   }
 
   @Test func aServerThatDoesNotAnswerIsLeftOutAndAClientWithoutOneIsReset() throws {
-    let bench = try Bench(backend: "check_interval = \"50ms\"\nfall = 1\nrise = 1")
+    let bench = try ProxyBench(backend: "check_interval = \"50ms\"\nfall = 1\nrise = 1")
     let proxy = try #require(bench.lab.proxy(on: .alpha))
     // Nobody listened when the proxy started.
     try wait(for: "the server to be up\(bench.lab.explanation)", until: .seconds(20)) {

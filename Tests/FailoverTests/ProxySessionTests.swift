@@ -167,7 +167,11 @@ struct ProxySessionTests {
         (try? ask(name, "show", "route"))?.contains("192.0.2.\(number)/32") ?? false
       }
     }
-    try lab.crash(times: 3) { _ in try lab.waitForSessions(1) }
+    try lab.crash(times: 3) { _ in
+      try lab.waitForSessions(1)
+      // Two crashes between two keepalives would be longer than the hold time.
+      try lab.waitForWords()
+    }
     // More than a hold time later both still hold the same session: only keepalives that got through can have kept it.
     let begin = monotonicNow()
     try wait(for: "a hold time to pass", until: .seconds(20), every: 100) { monotonicNow() - begin > 4_500_000_000 }

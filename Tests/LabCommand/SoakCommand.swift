@@ -12,6 +12,8 @@ struct SoakCommand: ParsableCommand {
   @Option(help: "dead_after of the daemons: more than the default where other work makes the machine late.")
   var deadAfter = "200ms"
   @Option(help: "One shape alone: download, upload, both, pingpong, idle.") var shape: String?
+  @Flag(help: "Instead: crashes of the proxy's hosts, one after the other, under the same sessions from first to last.")
+  var proxy = false
 
   func validate() throws {
     guard crashes > 0, connections > 0 else { throw ValidationError("crashes and connections must be positive") }
@@ -21,6 +23,7 @@ struct SoakCommand: ParsableCommand {
   }
 
   func run() throws {
+    if proxy { return try soakProxy() }
     let shapes = shape.flatMap(Shape.init(rawValue:)).map { [$0] } ?? Shape.allCases
     var violations = 0
     for shape in shapes {
@@ -51,6 +54,18 @@ struct SoakCommand: ParsableCommand {
     if shape == nil { violations += exactlyOnceViolations() }
     print("\(violations) violations")
     if violations > 0 { throw ExitCode.failure }
+  }
+
+  private func soakProxy() throws {
+    let outcome = try ProxySoak(crashes: crashes, connections: connections).run { print("crash \($0) survived") }
+    for violation in outcome.violations { print(violation) }
+    let stalls = outcome.stalls.map { $0 / 1_000_000 }.sorted()
+    print(
+      "proxy: \(outcome.crashes) crashes in turn under \(connections * Shape.allCases.count) sessions, \(outcome.bytes >> 20) MiB "
+        + "compared; from a crash until all streams had gone on p50 \(stalls.isEmpty ? 0 : stalls[stalls.count / 2]) ms, worst \(stalls.last ?? 0) ms"
+    )
+    print("\(outcome.violations.count) violations")
+    if !outcome.violations.isEmpty { throw ExitCode.failure }
   }
 
   /// An application whose output depends on all of its input shows its peers what it would show without crashes.

@@ -11,6 +11,8 @@ final class Server {
     /// Where the connections' timestamps are to go on, if that lies ahead of where they are.
     var timestamp: UInt32?
     var staleTimestamps: Bool
+    /// A proxy stands before the server and names the client.
+    var proxyHeader = false
   }
 
   private let options: Options
@@ -19,6 +21,7 @@ final class Server {
   private let registrar: Registrar?
   private var listeners: [Int32: TCPSocket] = [:]
   private var connections: [Int32: ServedConnection] = [:]
+  private var announcements: [Int32: Announcement] = [:]
   private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 17, alignment: 64)
   private(set) var mismatches = 0
 
@@ -53,6 +56,8 @@ final class Server {
           for connection in ready.takeAll() { try serve(connection) }
         } else if let listener = listeners[number] {
           try accept(listener)
+        } else if let announcement = announcements[number] {
+          try hear(announcement)
         } else if let connection = connections[number] {
           try proceed(connection, event)
         }
@@ -69,11 +74,27 @@ final class Server {
         try socket.setTimestamp(value)
         Console.line("timestamp peer=\(peer)")
       }
-      if let registrar {
+      if options.proxyHeader {
+        announcements[socket.number] = Announcement(socket, local: local)
+        try poller.watch(socket.number, for: .read)
+      } else if let registrar {
         registrar.register(socket, local: local, peer: peer)
       } else {
         try serve(Ready(socket: socket, local: local, peer: peer))
       }
+    }
+  }
+
+  private func hear(_ announcement: Announcement) throws {
+    let socket = announcement.socket
+    do {
+      guard let client = try announcement.client() else { return }
+      announcements[socket.number] = nil
+      try serve(Ready(socket: socket, local: announcement.local, peer: client))
+    } catch {
+      Console.line("broken header: \(error)")
+      poller.forget(socket.number)
+      announcements[socket.number] = nil
     }
   }
 

@@ -24,12 +24,15 @@ struct PatternServer: ParsableCommand {
   @Flag(help: "Has adopted connections' timestamps go back: what a failover that forgot them would do.")
   var staleTimestamps = false
 
+  @Flag(help: "Each connection begins with the PROXY protocol's header, version 2.") var proxyHeader = false
+
   func run() throws {
     try ResourceLimits.raiseDescriptors()
     for number in [SIGTERM, SIGINT] { signal(number) { _ in ended.store(true, ordering: .relaxed) } }
     let server = try Server(
       Server.Options(
-        port: port, control: control, service: service, timestamp: timestamp, staleTimestamps: staleTimestamps))
+        port: port, control: control, service: service, timestamp: timestamp, staleTimestamps: staleTimestamps,
+        proxyHeader: proxyHeader))
     try server.run { ended.load(ordering: .relaxed) }
     if server.mismatches > 0 { throw ExitCode(1) }
   }

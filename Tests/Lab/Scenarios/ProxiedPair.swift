@@ -122,6 +122,19 @@ public final class ProxiedPair {
     }
   }
 
+  /// Waits until each leg of each session has heard something new from its peer.
+  public func waitForWords() throws {
+    func received() throws -> [String: UInt64] {
+      Dictionary(
+        try pair[active].connections().map { ($0.id, UInt64($0.received)) }, uniquingKeysWith: { first, _ in first })
+    }
+    let before = try received()
+    try wait(for: "a word from each peer\(explanation)", until: .seconds(30), every: 20) {
+      let now = try received()
+      return before.allSatisfy { id, count in (now[id] ?? 0) > count }
+    }
+  }
+
   /// Crashes the active host and waits for the other to have gone on with everything. A host that was cut off before comes back
   /// first, as its standby, so that it can be called again and again.
   @discardableResult
@@ -173,5 +186,7 @@ public final class ProxiedPair {
   public var explanation: String {
     pair.explanation
       + HostName.allCases.map { "\n--- \($0)'s proxy:\n" + (proxies[$0]?.standardError.suffix(4000) ?? "") }.joined()
+      + programs.map { "\n--- \($0.name), \($0.isRunning ? "running" : "ended"):\n\($0.standardError.suffix(2000))" }
+      .joined()
   }
 }

@@ -42,9 +42,10 @@ public final class TCPSocket: Sendable {
   /// Starts to connect: the socket becomes writable when it is connected, or has failed to (`takeError`).
   /// - Parameter maximumSegment: TCP_MAXSEG, which the peer is told as well.
   public static func connect(
-    to endpoint: Endpoint, maximumSegment: Int32? = nil, receiveBuffer: Int32? = nil
+    to endpoint: Endpoint, maximumSegment: Int32? = nil, receiveBuffer: Int32? = nil, from local: Endpoint? = nil
   ) throws -> TCPSocket {
     let socket = try make(endpoint.family)
+    if let local { try systemCall("bind", on: "\(local)") { SocketAddress.bind(socket.number, to: local) } }
     if let maximumSegment { try socket.set(Int32(IPPROTO_TCP), TCP_MAXSEG, maximumSegment) }
     if let receiveBuffer { try socket.set(SOL_SOCKET, SO_RCVBUF, receiveBuffer) }
     try socket.set(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
