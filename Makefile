@@ -53,6 +53,19 @@ chaos: lab
 bench: lab
 	$(BIN)/holdfast-lab bench
 
+# The Swift library's reference: .build/docs/Holdfast.doccarchive. A warning is an error.
+MODULES = .build/debug
+docs: install-deps
+	$(SWIFT) build --product holdfast-file-server
+	rm -rf .build/docs && mkdir -p .build/docs/symbols
+	$(SWIFT) symbolgraph-extract -module-name Holdfast -target $$(uname -m)-unknown-linux-gnu -minimum-access-level public \
+	  -I $(MODULES)/Modules -I Sources/CNetlink -I .build/checkouts/swift-system/Sources/CSystem/include \
+	  -Xcc -fmodule-map-file=$(MODULES)/CLinux.build/module.modulemap -Xcc -I/usr/include/libnl3 \
+	  -output-dir .build/docs/symbols
+	docc convert Sources/Holdfast/Holdfast.docc --additional-symbol-graph-dir .build/docs/symbols \
+	  --fallback-display-name Holdfast --fallback-bundle-identifier io.holdfast \
+	  --output-path .build/docs/Holdfast.doccarchive --warnings-as-errors
+
 install: build
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/holdfast
 	install -m 755 $(BIN)/holdfastd $(DESTDIR)$(PREFIX)/sbin/holdfastd

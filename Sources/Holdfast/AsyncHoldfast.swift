@@ -25,8 +25,10 @@ public final class AsyncHoldfast: Sendable {
 
   /// Puts a connected socket under protection. Nobody may read or write it meanwhile.
   /// - Parameters:
+  ///   - socket: a connected TCP socket.
   ///   - service: under which name the other host's instance adopts it; 1 to 64 bytes.
   ///   - key: what that instance needs to go on; up to 4096 bytes.
+  ///   - retention: when input counts as consumed.
   public func protect(
     _ socket: consuming Descriptor, service: String, key: String? = nil, retention: Retention = .read
   ) async throws(HoldfastError) -> ResumableConnection {

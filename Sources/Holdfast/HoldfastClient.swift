@@ -20,7 +20,9 @@ public final class HoldfastClient: Sendable {
   private let channel: Mutex<CallChannel?>
 
   /// Connects.
-  /// - Parameter patience: longest wait for an answer, ms; nil waits for ever.
+  /// - Parameters:
+  ///   - path: the daemon's control socket.
+  ///   - patience: longest wait for an answer, ms; nil waits for ever.
   public init(path: String = HoldfastClient.defaultPath, patience: Int? = nil) throws(HoldfastError) {
     self.path = path
     self.patience = patience
@@ -56,6 +58,7 @@ public final class HoldfastClient: Sendable {
   /// Replicates state that is valid after consuming and producing so many bytes. What is written after the call leaves the host
   /// only when the standby has the checkpoint.
   /// - Parameters:
+  ///   - id: the connection's name.
   ///   - state: up to 256 KiB.
   ///   - consumed: input offset from which the state goes on; nil when it does not depend on it.
   ///   - produced: output offset that the state has come to; nil when it does not depend on it.

@@ -1,4 +1,5 @@
 internal import ControlAPI
+internal import LinuxNetwork
 internal import TCPModel
 
 /// Whether both legs of every session would move together: the address that a client calls and the one from which its server is

@@ -26,8 +26,8 @@ public final class ProxiedPair {
 
     public init() {
       // How soon a death is noticed is no concern of the proxy's; a small machine that is busy must not look like a dead host.
-      daemon.deadAfter = "800ms"
-      daemon.exposeAfter = "1200ms"
+      daemon.deadAfter = "2s"
+      daemon.exposeAfter = "3s"
     }
   }
 
