@@ -47,7 +47,7 @@ struct MonitorTests {
       if String(decoding: message, as: UTF8.self).contains("io.holdfast.LimitExceeded") { break }
     }
     #expect(bytes > 1 << 20 && bytes < 4 << 20, "\(bytes) bytes")
-    let final = try bench.protected()
+    let final = try bench.protected(by: control)
     last = final.id
     let _: Nothing = try control.call("Release", ReleaseParameters(id: final.id, how: "reset"))
     listening.join()

@@ -76,6 +76,9 @@ struct ProxySessionTests {
       ]), port: 5432)
     let there = ["-h", Addresses.server, "-U", "postgres", "postgres"]
     let here = ["-h", Addresses.service4, "-U", "postgres", "postgres"]
+    try wait(for: "PostgreSQL to have started", until: .seconds(30), every: 50) {
+      (try? Tool.run("psql", ["-qAtc", "SELECT 1"] + there, in: lab.server)) != nil
+    }
     try Tool.run("pgbench", ["-q", "-i", "-s", "1"] + there, in: lab.server)
     try Tool.run("psql", ["-qc", "CREATE TABLE step (number int)"] + there, in: lab.server)
 

@@ -17,7 +17,7 @@ import Testing
       """
       [[frontend]]
       name = "web"
-      listen = ["10.77.0.100:80", "0.0.0.0:81"]
+      listen = ["10.77.0.100:80"]
       backend = "servers"
       [[backend]]
       name = "servers"

@@ -40,6 +40,6 @@ struct PairCheck {
   /// Addresses that clients call and that no pair has: sessions there end with this host.
   func strangers(in configuration: ProxyConfiguration) -> [IPAddress] {
     let addresses = configuration.frontends.flatMap { $0.listen.map(\.address) }
-    return Set(addresses.filter { ($0.high, $0.low) != (0, 0) && pairs[$0] == nil }).sorted { "\($0)" < "\($1)" }
+    return Set(addresses.filter { pairs[$0] == nil }).sorted { "\($0)" < "\($1)" }
   }
 }
