@@ -101,16 +101,8 @@ final class ProxyStream {
     #expect(unread.isEmpty, "\(unread.count) bytes too many")
   }
 
-  /// Waits until the connection is reset; speaks, for a peer that knows nothing of it resets only who speaks.
-  func receiveReset(speaking: Bool = false) throws {
-    try wait(for: "a reset", until: .seconds(30), every: 20) {
-      if try socket.takeError() == ECONNRESET { return true }
-      guard speaking else { return false }
-      do {
-        _ = try [UInt8(0)].withUnsafeBytes { try socket.write($0) }
-        return false
-      } catch { return true }
-    }
+  func receiveReset() throws {
+    try wait(for: "a reset", until: .seconds(30), every: 20) { try socket.takeError() == ECONNRESET }
   }
 
   /// Bytes that have come and were not asked for yet.
