@@ -107,7 +107,7 @@ struct ProxySessionTests {
         }
       }
       try write(Array("BEGIN;\n".utf8))
-      try lab.crash(times: 1, holding: benchmark) { _ in
+      try lab.crash(times: 3, holding: benchmark) { _ in
         try takeSteps()
         try waitForSteps()
         try lab.waitForSessions(5)
@@ -170,7 +170,7 @@ struct ProxySessionTests {
         (try? ask(name, "show", "route"))?.contains("192.0.2.\(number)/32") ?? false
       }
     }
-    try lab.crash(times: 1) { _ in
+    try lab.crash(times: 3) { _ in
       try lab.waitForSessions(1)
       // Two crashes between two keepalives would be longer than the hold time.
       try lab.waitForWords()
