@@ -36,6 +36,14 @@ extension Pair {
     }
   }
 
+  /// A standby is there that may have to go on in the place of the daemon that crashed on this host. It does not while this host's
+  /// kernel answers for the addresses, and a host that starts has no use for them.
+  func withdrawLeftovers(_ heartbeat: Heartbeat) {
+    guard mayHaveLeftovers, machine.role == .starting, heartbeat.role == .standby else { return }
+    mayHaveLeftovers = false
+    holder.drop()
+  }
+
   func ask(_ question: PairMachine.Question) {
     guard let arbiter else {
       return handle(.answer(to: question.number, .unavailable(reason: "there is nobody to ask")))

@@ -47,6 +47,8 @@ final class Pair {
   /// Who waits for this host to be active, because a cluster manager wants it.
   var promotions: [(Result<Void, ControlError>) -> Void] = []
   var promotionTimer: Timer?
+  /// A daemon that crashed here may have left the addresses.
+  var mayHaveLeftovers = true
   var packets: IOSource?
   var ticker: Timer?
   private var lastTick = MonotonicClock.now
@@ -134,6 +136,7 @@ final class Pair {
     heartbeats.onHeartbeat = { [weak self] path, heartbeat in
       guard let self else { return }
       peerName = heartbeat.node
+      withdrawLeftovers(heartbeat)
       handle(.heartbeat(path: path, heartbeat))
     }
     heartbeats.onRumour = { [weak self] heartbeat in self?.handle(.rumour(heartbeat)) }
