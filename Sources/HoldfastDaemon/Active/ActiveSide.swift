@@ -24,14 +24,16 @@ final class ActiveSide {
   /// The high bits of connection numbers: no two hosts and no two terms of one host share them.
   var epoch: UInt64 = 0
   private(set) var counter: UInt64 = 0
+  private let pair: UInt64
 
   /// TIME_WAIT's length in Linux (TCP_TIMEWAIT_LEN), ns: how long an ended connection may still answer.
   private static let timeWait: UInt64 = 60_000_000_000
 
   init(
-    table: ConnectionTable, feed: ReplicationFeed, path: PacketPath, sampler: Sampler, mark: PacketMark,
+    pair: String, table: ConnectionTable, feed: ReplicationFeed, path: PacketPath, sampler: Sampler, mark: PacketMark,
     desk: AdoptionDesk, loop: EventLoop, logger: Logger
   ) throws(SystemCallError) {
+    self.pair = ConnectionNumber.tag(ofPair: pair)
     self.table = table
     self.feed = feed
     self.path = path
@@ -57,7 +59,8 @@ final class ActiveSide {
   ) {
     counter += 1
     let identity = ConnectionIdentity(
-      id: epoch << 40 | counter & 0xff_ffff_ffff, service: service, key: key, retention: retention)
+      id: ConnectionNumber.make(epoch: epoch, pair: pair, count: counter), service: service, key: key,
+      retention: retention)
     registrar.register(
       Registrar.Request(socket: socket, flow: flow, identity: identity, owner: owner, completion: completion))
   }

@@ -7,12 +7,18 @@ extension Configuration {
   /// - Parameter tables: those that the pairs were read from, in order.
   func checkPairs(_ tables: [TableReader]) throws(ConfigurationError) {
     var names: [String: Int] = [:]
+    var tags: [UInt64: Int] = [:]
     var addresses: [IPAddress: Int] = [:]
     var listeners: [Endpoint: Int] = [:]
     var paths: [Endpoint: Int] = [:]
     for (index, (pair, table)) in zip(pairs, tables).enumerated() {
       if let other = names.updateValue(index, forKey: pair.name) {
         throw table.error("name", .conflict("\"\(pair.name)\" is the name of pair[\(other)], too"))
+      }
+      if let other = tags.updateValue(index, forKey: ConnectionNumber.tag(ofPair: pair.name)) {
+        throw table.error(
+          "name",
+          .conflict("the numbers of its connections would be those of pair[\(other)]'s: give one of them another name"))
       }
       for (place, address) in pair.addresses.enumerated() {
         if let other = addresses.updateValue(index, forKey: address.address) {

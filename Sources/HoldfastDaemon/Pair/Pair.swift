@@ -115,7 +115,8 @@ final class Pair {
       ingressQueue: queues.ingress, egressQueue: queues.egress, table: table, feed: feed, sampler: sampler,
       logger: logger)
     active = try ActiveSide(
-      table: table, feed: feed, path: path, sampler: sampler, mark: mark, desk: desk, loop: loop, logger: logger)
+      pair: configuration.name, table: table, feed: feed, path: path, sampler: sampler, mark: mark, desk: desk,
+      loop: loop, logger: logger)
     holder = try AddressHolder(
       configuration.addresses, manager: manager, announcer: announcer, loop: loop, logger: logger)
     neighbourhood = try Neighbourhood(loop: loop, logger: logger)

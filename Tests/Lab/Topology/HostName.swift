@@ -5,5 +5,5 @@ public enum HostName: String, Sendable, CaseIterable {
   public var other: HostName { self == .alpha ? .beta : .alpha }
 
   /// The last part of its addresses.
-  var digit: Int { self == .alpha ? 1 : 2 }
+  public var digit: Int { self == .alpha ? 1 : 2 }
 }
