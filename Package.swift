@@ -149,6 +149,8 @@ let package = Package(
       dependencies: ["Simulation", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       path: "Tests/SimulateCommand", swiftSettings: strict),
     .testTarget(name: "SimulationTests", dependencies: ["Simulation"], swiftSettings: strict),
+    // The protocol as a model for spin(1) (docs/fencing.md).
+    .testTarget(name: "FencingModelTests", dependencies: ["Lab"], swiftSettings: strict),
     .testTarget(name: "TCPModelTests", dependencies: ["TCPModel", "Modelling"], swiftSettings: strict),
     .testTarget(
       name: "ReplicationTests", dependencies: ["Replication", "TCPModel", "Modelling"], swiftSettings: strict),

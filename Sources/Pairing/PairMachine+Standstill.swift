@@ -2,6 +2,9 @@
 /// what lies in its sockets may be older than that: a full receive buffer keeps the old heartbeats and loses the new ones. So for
 /// as long as the other host needs to be heard it decides nothing, and what has left it unconfirmed until then leaves no more.
 extension PairMachine {
+  /// Longer than a daemon waits for a processor, shorter than a receive buffer needs to fill up with heartbeats, ns.
+  private static let longStandstill: UInt64 = 2_000_000_000
+
   /// Whether it is too early to decide anything.
   var isWary: Bool { now < waryUntil }
 
@@ -9,9 +12,13 @@ extension PairMachine {
   mutating func noticeStandstill() -> [Action] {
     defer { lastEvent = now }
     guard let lastEvent, now - lastEvent > configuration.deadAfter else { return [] }
+    guard role == .active else {
+      // Nobody waits for this host, and one that is merely short of time must be able to decide in the end.
+      if now - lastEvent > Self.longStandstill { waryUntil = now + configuration.announcing }
+      return []
+    }
     waryUntil = now + configuration.announcing
     permission.void()
-    guard role == .active else { return [] }
     switch replication {
     case .exposed: opensAt = max(opensAt ?? 0, waryUntil)
     case .syncing where !isSyncEnding: isSyncEnding = true

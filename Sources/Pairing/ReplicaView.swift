@@ -31,7 +31,10 @@ struct ReplicaView: Hashable, Sendable {
 
   /// What an active host says of its standby. That it goes on alone it says before the first packet leaves.
   mutating func hear(_ heartbeat: Heartbeat) {
-    guard heartbeat.replication == .exposed, heartbeat.epoch > epoch || heartbeat.instance != instance else { return }
+    // It may have stopped meanwhile: then the epoch tells that it has.
+    guard heartbeat.epoch > epoch || (heartbeat.replication == .exposed && heartbeat.instance != instance) else {
+      return
+    }
     discard()
   }
 }

@@ -118,3 +118,31 @@ struct StartAndStopTests {
     #expect(manager.received().contains("STOPPING=1"))
   }
 }
+
+/// Networks that are not there when the daemon starts.
+@Suite(.serialized)
+struct LateNetworkTests {
+  /// The replication link, its address and its heartbeat path come up after both daemons.
+  @Test func aLinkThatComesUpLaterIsUsed() throws {
+    let topology = try Topology()
+    for host in HostName.allCases {
+      try topology[host].ip(batch: "addr del 10.78.0.\(host.digit)/24 dev rep0\nlink set rep0 down\n")
+    }
+    var options = DaemonHost.Options()
+    options.deadAfter = "1s"
+    let alpha = try DaemonHost(.alpha, in: topology, options: options)
+    let beta = try DaemonHost(.beta, in: topology, options: options)
+    try alpha.start()
+    try beta.start()
+    try alpha.waitUntil(role: "active")
+    try beta.waitUntil(role: "standby")
+    #expect(try alpha.status().pairs.first?.heartbeatPaths.map(\.alive) == [false, true])
+    for host in HostName.allCases {
+      try topology[host].ip(batch: "link set rep0 up\naddr add 10.78.0.\(host.digit)/24 dev rep0\n")
+    }
+    try alpha.waitUntil(role: "active", replication: "synced")
+    try wait(for: "heartbeats over the link", until: .seconds(20)) {
+      try [alpha, beta].allSatisfy { try $0.status().pairs.first?.heartbeatPaths.map(\.alive) == [true, true] }
+    }
+  }
+}

@@ -66,7 +66,9 @@ final class HeartbeatPaths {
   func drainAll() { for index in paths.indices { drain(index) } }
 
   private func drain(_ index: Int) {
-    while let bytes = paths[index].socket.receive() { take(bytes, on: index) }
+    let socket = paths[index].socket
+    // Before the path stands, what comes may be from anybody.
+    while let bytes = socket.receive() { if socket.isConnected { take(bytes, on: index) } }
   }
 
   private func take(_ bytes: [UInt8], on index: Int) {

@@ -168,12 +168,16 @@ final class Takeover {
   }
 
   /// A connection that cannot go on is reset: a clean end beats a silent one.
+  ///
+  /// Where the ledger is old the peer is further than it says, and ignores a reset from before its window. So it is also asked where
+  /// it is: whatever it answers meets no socket, and the kernel's reset for that has the peer's own number.
   private func lose(_ ledger: Ledger, _ reason: String) {
     result.lost.append((ledger, reason))
     ledgers.remove(ledger.identity.id)
     guard !ledger.wasReset else { return }
     do {
       try sender.send(SegmentBuilder.reset(for: ledger))
+      try sender.send(SegmentBuilder.probe(for: ledger, now: MonotonicClock.now))
     } catch {
       logger.warning("cannot reset a connection", metadata: ["peer": "\(ledger.flow.peer)", "error": "\(error)"])
     }

@@ -20,7 +20,14 @@ enum InternetSocket {
       })
   }
 
-  static func bind(_ number: Int32, to local: Endpoint) throws(SystemCallError) {
+  /// - Parameter isThere: false for an address that this host may get later (IP_FREEBIND, which holds for IPv6 too).
+  static func bind(_ number: Int32, to local: Endpoint, isThere: Bool = true) throws(SystemCallError) {
+    if !isThere {
+      var one: Int32 = 1
+      try systemCall("setsockopt(IP_FREEBIND)", on: "\(local)") {
+        setsockopt(number, Int32(IPPROTO_IP), IP_FREEBIND, &one, socklen_t(MemoryLayout<Int32>.size))
+      }
+    }
     try systemCall("bind", on: "\(local)") {
       SocketAddress.with(local) { address, length in Glibc.bind(number, address, length) }
     }

@@ -8,6 +8,7 @@ public final class StreamListener {
   private let socket: Descriptor
   private let local: Endpoint
 
+  /// - Parameter local: may be an address that this host has not got yet: an interface may come up after the daemon.
   public init(on local: Endpoint) throws(SystemCallError) {
     self.local = local
     socket = try InternetSocket.make(.stream, for: local.address)
@@ -16,7 +17,7 @@ public final class StreamListener {
       setsockopt(socket.number, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
     }
     try StreamSocket.prepare(socket.number, on: local)
-    try InternetSocket.bind(socket.number, to: local)
+    try InternetSocket.bind(socket.number, to: local, isThere: false)
     try systemCall("listen", on: "\(local)") { listen(socket.number, 64) }
   }
 

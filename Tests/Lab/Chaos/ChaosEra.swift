@@ -67,8 +67,9 @@ final class ChaosEra {
     capture = try Self.capture(pair.topology)
   }
 
+  /// Headers alone: the clients compare the bytes.
   private static func capture(_ topology: Topology) throws -> PacketCapture {
-    try topology.capture(bytes: 192, filter: "tcp portrange 7000-7004 and (host \(Addresses.client) or host fd77::9)")
+    try topology.capture(bytes: 114, filter: "tcp portrange 7000-7004 and (host \(Addresses.client) or host fd77::9)")
   }
 
   func note(_ what: String) { journal.append("\(TimeOfDay.now) \(what)") }

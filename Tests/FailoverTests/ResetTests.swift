@@ -1,0 +1,61 @@
+import Glibc
+import Lab
+import TCPModel
+import Testing
+
+/// A connection that cannot go on ends at once for its peer: a clean end beats a silent one.
+@Suite(.serialized)
+struct ResetTests {
+  /// Starts one client of each of some shapes; none of them is told anything by a test that would make it notice on its own.
+  private func clients(_ pair: ProtectedPair, _ shapes: [Shape]) throws -> [PatternClient] {
+    try shapes.map { shape in
+      let client = try pair.connect(shape, connections: 3)
+      if shape != .idle { try pair.waitForProgress(client) }
+      return client
+    }
+  }
+
+  private func expectResets(_ clients: [PatternClient], _ pair: ProtectedPair) throws {
+    for client in clients {
+      try wait(for: "\(client.shape) to be reset\(pair.explanation)", until: .seconds(20)) {
+        client.progress.failed == client.connections
+      }
+      let report = try client.report(until: .seconds(10))
+      #expect(
+        report.failures.count(where: { $0.contains("reset") }) == client.connections, "\(report.failures)")
+    }
+  }
+
+  /// The active host went on alone: its peers are further than the standby knows. A peer that only waits sends nothing that could be
+  /// answered, and a reset with an old number is none to it.
+  @Test func peersThatAreFurtherThanTheLedgersAreReset() throws {
+    let pair = try ProtectedPair { try $0.limit("100mbit") }
+    try pair.startServers()
+    let clients = try clients(pair, [.download, .upload, .pingpong, .idle])
+    try pair.topology.cutReplication()
+    try pair.alpha.waitUntil(role: "active", replication: "exposed")
+    for client in clients where client.shape != .idle { try pair.waitForProgress(client, bytes: 64 * 50) }
+    try pair.topology.crash(.alpha)
+    let takeover = try pair.waitForTakeover()
+    #expect(takeover.restoredConnections == 0 && takeover.lostConnections == 12, "\(pair.explanation)")
+    try expectResets(clients, pair)
+    // Whoever calls again is served.
+    let again = try PatternClient(in: pair.topology.client, to: pair.service(), shape: .pingpong)
+    try pair.waitForProgress(again)
+    again.finish()
+    #expect(try again.report(until: .seconds(20)).failures == [])
+  }
+
+  @Test func whatNobodyAdoptsInTimeIsReset() throws {
+    var options = DaemonHost.Options()
+    options.deadAfter = "500ms"
+    let pair = try ProtectedPair(options: options) { try $0.limit("100mbit") }
+    // No application on beta.
+    try pair.startServer(on: .alpha)
+    let clients = try clients(pair, [.download, .pingpong, .idle])
+    try pair.topology.crash(.alpha)
+    let takeover = try pair.waitForTakeover()
+    #expect(takeover.restoredConnections == 9, "\(pair.explanation)")
+    try expectResets(clients, pair)
+  }
+}
