@@ -201,8 +201,6 @@ final class Pair {
     reportTrust()
     connectArbiter()
     arbiter?.start()
-    // Addresses that a former daemon left are nobody's until somebody is active: the standby must find them free.
-    if !machine.isResumed { holder.drop() }
     tick()
     catchUp()
   }
