@@ -51,9 +51,12 @@ public struct CaptureCheck: Sendable {
 
   /// - Parameters:
   ///   - isService: true for the endpoints whose connections are to be looked at: the service's own side.
+  ///   - comparesContent: whether bytes that are sent again are compared with those from before, which takes as much memory as the
+  ///     streams are long.
   ///   - onServiceData: is told when (nanoseconds since 1970) and how many bytes of payload came from there.
   public init(
-    _ file: CaptureFile, isService: (Endpoint) -> Bool, onServiceData: ((UInt64, Int) -> Void)? = nil
+    _ file: CaptureFile, isService: (Endpoint) -> Bool, comparesContent: Bool = true,
+    onServiceData: ((UInt64, Int) -> Void)? = nil
   ) throws {
     var reader = Reader()
     var packets = 0
@@ -79,7 +82,8 @@ public struct CaptureCheck: Sendable {
       let payload = UnsafeRawBufferPointer(
         rebasing: packet[segment.payloadOffset..<(segment.payloadOffset + segment.payloadCount)])
       reader.take(
-        segment, payload: complete ? payload : nil, fromService: fromService, time: frame.time, sender: frame.linkSource
+        segment, payload: complete && comparesContent ? payload : nil, fromService: fromService, time: frame.time,
+        sender: frame.linkSource
       )
       if fromService, segment.payloadCount > 0 { onServiceData?(frame.time, segment.payloadCount) }
     }
