@@ -21,6 +21,8 @@ final class ChaosTraffic {
   private(set) var received: UInt64 = 0
   private(set) var sent: UInt64 = 0
   private(set) var longestStall: UInt64 = 0
+  /// Connections that were led to their end. A packet of theirs that comes late meets no socket, and is answered with a reset.
+  private(set) var over: Set<Endpoint> = []
 
   static let wavesPerShape = 2
   static let connectionsPerWave = 3
@@ -114,6 +116,7 @@ final class ChaosTraffic {
   private func count(_ report: PatternClient.Report) throws {
     if let failure = report.failures.first { throw LabError(failure) }
     ended += report.outcomes.count
+    over.formUnion(report.outcomes.compactMap(\.client))
     received += report.received
     sent += report.sent
     longestStall = max(longestStall, report.longestStall)
