@@ -31,8 +31,8 @@ final class PacketPath {
 
   var strangers = Strangers.drop
   var interceptor: Interceptor?
-  /// Until when an open gate lets packets go, CLOCK_MONOTONIC, ns: a host that stood still looks around before it speaks, even if
-  /// it was stopped in the middle of a batch.
+  /// Until when packets go, CLOCK_MONOTONIC, ns: a host that stood still looks around before it speaks, even if it was stopped in the
+  /// middle of a batch, and even if the standby had acknowledged what it would say: its successor's clock is ahead by now.
   private var speaksUntil: UInt64 = 0
   /// Packets stayed because it was later than that.
   private var isHeldBack = false
@@ -107,7 +107,7 @@ final class PacketPath {
 
   /// Lets go what the standby's latest acknowledgement, or an opened gate, permits.
   func releaseEgress() throws(SystemCallError) {
-    isHeldBack = feed.source.gate.isOpen && feed.source.gate.waitingCount > 0 && MonotonicClock.now > speaksUntil
+    isHeldBack = feed.source.gate.waitingCount > 0 && MonotonicClock.now > speaksUntil
     if isHeldBack { return }
     if let last = feed.source.gate.release() { try queue.acceptAll(upTo: last, in: egressQueue) }
   }

@@ -137,9 +137,10 @@ final class ChaosTraffic {
         continue
       }
       newcomersRefused += 1
-      let isOrderly = ["reset", "refused", "timed out", "unreachable", "Broken pipe", "ended the stream"].contains {
-        failure.contains($0)
-      }
+      let isOrderly = ["reset", "refused", "timed out", "unreachable", "No route", "Broken pipe", "ended the stream"]
+        .contains {
+          failure.contains($0)
+        }
       guard isOrderly else { throw LabError("a newcomer: \(failure)") }
     }
   }
