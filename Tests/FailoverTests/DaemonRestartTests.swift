@@ -67,8 +67,7 @@ struct DaemonRestartTests {
     var capture: PacketCapture?
     try pair.alpha.restartWithConnections {
       // The service manager gives up, and the address is free for the standby to take.
-      try Tool.run(
-        Products.path(of: "holdfastctl"), ["fence", "--config", pair.alpha.configurationPath], in: pair.alpha.namespace)
+      try pair.alpha.fence()
       let takeover = try pair.waitForTakeover()
       #expect(takeover.restoredConnections == 6 && takeover.lostConnections == 0)
       #expect(takeover.detected >= 1000)

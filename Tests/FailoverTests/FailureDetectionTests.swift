@@ -159,9 +159,7 @@ struct FailureDetectionTests {
     let streams = try Streams()
     let pair = streams.pair
     pair.alpha.process?.kill()
-    try Tool.run(
-      Products.path(of: "holdfastctl"), ["fence", "--config", pair.alpha.configurationPath],
-      in: pair.alpha.namespace)
+    try pair.alpha.fence()
     let takeover = try pair.waitForTakeover()
     #expect(takeover.restoredConnections == 6)
     try streams.goOn()

@@ -32,9 +32,7 @@ struct SoloTests {
     // A daemon that died leaves the addresses, until its service manager takes them off.
     pair.alpha.process?.kill()
     try Self.waitForDenial(pair, .beta, saying: "somebody else answers")
-    try Tool.run(
-      Products.path(of: "holdfastctl"), ["fence", "--config", pair.alpha.configurationPath],
-      in: pair.alpha.namespace)
+    try pair.alpha.fence()
     try pair.waitForTakeover()
     try streams.goOn()
     #expect(try streams.end() == [])

@@ -302,6 +302,8 @@ struct TrustTests {
     try beta.waitUntil(role: "standby")
     #expect(try alpha.status().pairs.first?.role == "active")
     alpha.process?.kill()
+    try alpha.process?.wait(until: .seconds(10))
+    try alpha.fence()
     try beta.waitUntil(role: "active")
     try alpha.start()
     try alpha.waitUntil(role: "standby")

@@ -122,9 +122,7 @@ extension ChaosEra {
   private func killDaemon(_ host: HostName) throws -> () throws -> Void {
     pair[host].process?.kill()
     try pair[host].process?.wait(until: .seconds(10))
-    try Tool.run(
-      Products.path(of: "holdfastctl"), ["fence", "--config", pair[host].configurationPath], in: pair[host].namespace
-    )
+    try pair[host].fence()
     let applicationDies = dice.falls(0.5)
     return { [self] in
       if applicationDies { pair.server(on: host)?.kill() }

@@ -9,6 +9,11 @@ extension DaemonHost {
     try Files.write(text.replacingCharacters(in: place, with: new), to: configurationPath)
   }
 
+  /// What a service manager does when the daemon has failed for good (ExecStopPost).
+  public func fence() throws {
+    try Tool.run(Products.path(of: "holdfastctl"), ["fence", "--config", configurationPath], in: namespace)
+  }
+
   /// Stops the daemon in order and starts it again.
   public func restart() throws {
     process?.stop()
