@@ -1,5 +1,6 @@
 import Glibc
 import Lab
+import Synchronization
 import TCPModel
 import Testing
 
@@ -23,6 +24,51 @@ struct SwitchoverTests {
     let outcome = try scenario.run()
     #expect(outcome.violations.isEmpty, "\(outcome.violations)\n\(outcome.log)")
     #expect(outcome.takeover.detected == 0)
+  }
+
+  /// Packets of the former host reach the peer after it has told the new one where it is: it acknowledges what the new socket has
+  /// not sent yet.
+  @Test func whatIsStillUnderWayMayArriveLater() throws {
+    var scenario = Failover(shape: .download)
+    let network = Mutex<Disturbance?>(nil)
+    scenario.prepare = { topology in
+      let made = try Disturbance(topology, .none, from: .alpha, dice: Dice(seed: 1))
+      network.withLock { $0 = made }
+    }
+    func loseData(_ change: String, of host: HostName, in topology: Topology) throws {
+      let address = try topology.linkAddress(of: host)
+      try Tool.run(
+        "iptables",
+        [
+          "-w", change, "INPUT", "-m", "mac", "--mac-source", address, "-m", "length", "--length", "500:", "-j", "DROP",
+        ],
+        in: topology.client)
+    }
+    scenario.beforeCrash = { pair, _ in
+      let network = try #require(network.withLock { $0 })
+      network.hold(true)
+      // All that the window allows is under way: more than a new socket begins with.
+      var held = 0
+      try wait(for: "alpha to fall silent: \(network.counts)", until: .seconds(20), every: 50) {
+        defer { held = network.counts.held }
+        return held > 20 && held == network.counts.held
+      }
+      // What beta asks arrives, and what it sends again does not.
+      try loseData("-A", of: .beta, in: pair.topology)
+    }
+    scenario.departure = { pair in
+      let now = Topology.Crash.now
+      try Self.switchOver(pair.alpha)
+      return now
+    }
+    scenario.afterTakeover = { pair, client in
+      let before = client.progress.least
+      network.withLock { $0?.hold(false) }
+      try wait(for: "what alpha had sent to arrive", until: .seconds(20)) { client.progress.least > before + 20_000 }
+      try loseData("-D", of: .beta, in: pair.topology)
+    }
+    let outcome = try scenario.run()
+    #expect(outcome.violations.isEmpty, "\(outcome.violations)\n\(outcome.log)")
   }
 
   @Test func anOrderlyStopMovesTheConnections() throws {

@@ -77,6 +77,32 @@ import Testing
     #expect(arrived == [0, 1, 2, 3, 4, 6, 10])
   }
 
+  @Test func aPacketMayGoOnWithOtherContents() throws {
+    let wire = try Wire()
+    let queue = try wire.host.run { try PacketQueue(queues: [Self.number]) }
+    let datagrams = try Datagrams(wire)
+    try divert(wire, "udp")
+    datagrams.send(0..<2)
+    var packets: [(id: UInt32, bytes: [UInt8])] = []
+    try wait(for: "two packets", until: .seconds(10)) {
+      _ = try queue.receive { packets.append(($0.id, Array($0.bytes))) }
+      return packets.count >= 2
+    }
+    for (id, bytes) in packets {
+      var changed = bytes
+      changed[28] += 100
+      // A UDP checksum of 0 is none (RFC 768).
+      changed.replaceSubrange(26..<28, with: [0, 0])
+      try queue.accept(id, in: Self.number, as: changed)
+    }
+    var arrived: [UInt8] = []
+    try wait(for: "both", until: .seconds(10)) {
+      arrived += datagrams.arrived()
+      return arrived.count >= 2
+    }
+    #expect(arrived == [100, 101])
+  }
+
   /// More than one read takes.
   @Test func manyPacketsComeInOrder() throws {
     let wire = try Wire()

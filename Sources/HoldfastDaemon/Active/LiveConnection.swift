@@ -38,6 +38,8 @@ final class LiveConnection {
   var isSampling = false
   /// Output below it went back as already sent, and its socket's longest retransmission timeout is short until it is acknowledged.
   var hastyUntil: SequenceNumber?
+  /// Restored: how far it has sent again what its predecessor had sent; nil once it has sent all of it.
+  var resending: Resending?
   /// It is not in the table any more: whoever comes across it lets go of it, and its descriptor closes.
   var isGone = false
   /// The application said that it is done; the connection is watched until both sides have closed.
@@ -76,6 +78,8 @@ final class LiveConnection {
     isEnding = image.isEnding
     hastyUntil = image.hastyUntil.map { SequenceNumber($0) }
     inode = SocketHolders.inode(of: socket.number) ?? 0
+    resending = Resending(
+      sent: try kernelWritten() - (try SocketQueues.unsent(socket.number)), end: ledger.output.sndNxt)
   }
 
   var id: UInt64 { ledger.identity.id }

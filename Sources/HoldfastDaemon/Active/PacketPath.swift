@@ -145,18 +145,31 @@ final class PacketPath {
       drop(packet.id, in: ingressQueue)
       return false
     }
-    record(packet, segment, connection)
-    return true
+    return record(packet, segment, connection)
   }
 
   /// Writes an ingress packet into its ledger and the stream.
+  /// - Returns: whether it may go on to its socket; if not it has had its verdict.
   @inline(__always)
-  func record(_ packet: QueuedPacket, _ segment: Segment, _ connection: LiveConnection) {
-    guard hasGoodChecksum(packet, segment) else { return }
+  private func record(_ packet: QueuedPacket, _ segment: Segment, _ connection: LiveConnection) -> Bool {
+    guard hasGoodChecksum(packet, segment) else { return true }
     let payload = segment.payload(in: packet.bytes)
     connection.ledger.foldIngress(segment.header, payload)
     feed.source.ingress(connection.id, segment.header, payload, lending: true)
     if payload.count > 0 { sampler.inputArrived(connection) }
+    guard let resending = connection.resending, segment.header.flags.contains(.ack),
+      let substitute = resending.substitute(for: segment.header.acknowledgement)
+    else { return true }
+    report { () throws(SystemCallError) in
+      try queue.accept(
+        packet.id, in: ingressQueue, as: segment.copy(of: packet.bytes, acknowledging: substitute))
+    }
+    return false
+  }
+
+  /// An ingress packet that an interceptor kept back, of a connection whose socket stands.
+  func admit(_ packet: QueuedPacket, _ segment: Segment, _ connection: LiveConnection) {
+    if record(packet, segment, connection) { accept(packet.id) }
   }
 
   /// What the kernel will drop must not become true for a ledger.
@@ -194,6 +207,7 @@ final class PacketPath {
       recordUnseenInput(of: connection)
     }
     connection.ledger.foldEgress(segment.header, payload, now: now)
+    if let resending = connection.resending { connection.resending = resending.advanced(to: segment.end) }
     feed.source.egress(connection.id, segment.header, payload, packet: packet.id, lending: true)
     hasRecordedEgress = true
   }

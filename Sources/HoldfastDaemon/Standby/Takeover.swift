@@ -123,8 +123,7 @@ final class Takeover {
   /// An ingress packet while the takeover runs.
   private func intercept(_ packet: QueuedPacket, _ segment: Segment, _ flow: Flow) {
     if let connection = table[flow] {
-      path.record(packet, segment, connection)
-      return path.accept(packet.id)
+      return path.admit(packet, segment, connection)
     }
     guard let ledger = ledgers[flow] else { return path.accept(packet.id) }
     guard path.hasGoodChecksum(packet, segment) else { return path.accept(packet.id) }
@@ -157,6 +156,7 @@ final class Takeover {
       let socket = SharedDescriptor(try restored.leave(sender: sender))
       let connection = try LiveConnection(ledger: ledger, socket: socket, state: state, owner: nil)
       if sentBoundary.isAfter(state.sndUna) { connection.hastyUntil = sentBoundary }
+      connection.resending = Resending(sent: sentBoundary, end: state.sndNxt)
       table.insert(connection)
       result.restored.append(connection)
       onRestored?(connection)

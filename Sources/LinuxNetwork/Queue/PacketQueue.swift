@@ -93,6 +93,22 @@ public final class PacketQueue {
     try send(NFQNL_MSG_VERDICT, NF_ACCEPT, id, queue)
   }
 
+  /// Lets one packet go on with other contents.
+  /// - Parameter bytes: from the first byte of the IP header on, at most 65,531; the kernel checks their TCP checksum.
+  public func accept(_ id: UInt32, in queue: UInt16, as bytes: [UInt8]) throws(SystemCallError) {
+    prepare(NFQNL_MSG_VERDICT, NF_ACCEPT, id, queue)
+    var message = [UInt8](verdict)
+    let length = UInt16(clamping: 4 + bytes.count)
+    withUnsafeBytes(of: length) { message += $0 }
+    withUnsafeBytes(of: UInt16(NFQA_PAYLOAD.rawValue)) { message += $0 }
+    message += bytes
+    message += [UInt8](repeating: 0, count: -message.count & 3)
+    withUnsafeBytes(of: UInt32(message.count)) { message.replaceSubrange(0..<4, with: $0) }
+    try systemCall("sendto(NFQNL_MSG_VERDICT)", on: "queue \(queue)") {
+      Glibc.send(socket.number, message, message.count, 0)
+    }
+  }
+
   /// Drops one packet; its sender notices nothing but the loss.
   public func drop(_ id: UInt32, in queue: UInt16) throws(SystemCallError) {
     try send(NFQNL_MSG_VERDICT, NF_DROP, id, queue)
@@ -104,6 +120,13 @@ public final class PacketQueue {
   }
 
   private func send(_ type: nfqnl_msg_types, _ decision: Int32, _ id: UInt32, _ queue: UInt16) throws(SystemCallError) {
+    prepare(type, decision, id, queue)
+    try systemCall("sendto(NFQNL_MSG_VERDICT)", on: "queue \(queue)") {
+      Glibc.send(socket.number, verdict.baseAddress, verdict.count, 0)
+    }
+  }
+
+  private func prepare(_ type: nfqnl_msg_types, _ decision: Int32, _ id: UInt32, _ queue: UInt16) {
     // nlmsghdr (16), nfgenmsg (4), nlattr NFQA_VERDICT_HDR (4), nfqnl_msg_verdict_hdr (8).
     verdict.storeBytes(of: 32, toByteOffset: 0, as: UInt32.self)
     verdict.storeBytes(of: UInt16(NFNL_SUBSYS_QUEUE) << 8 | UInt16(type.rawValue), toByteOffset: 4, as: UInt16.self)
@@ -113,9 +136,6 @@ public final class PacketQueue {
     verdict.storeBytes(of: UInt16(NFQA_VERDICT_HDR.rawValue), toByteOffset: 22, as: UInt16.self)
     verdict.storeBytes(of: UInt32(decision).bigEndian, toByteOffset: 24, as: UInt32.self)
     verdict.storeBytes(of: id.bigEndian, toByteOffset: 28, as: UInt32.self)
-    try systemCall("sendto(NFQNL_MSG_VERDICT)", on: "queue \(queue)") {
-      Glibc.send(socket.number, verdict.baseAddress, 32, 0)
-    }
   }
 
   /// Takes one netlink message apart; nil for anything but a packet.

@@ -18,6 +18,13 @@ public final class Disturbance: Sendable {
     public var lateness: UInt64 = 5_000_000
 
     public init() {}
+
+    /// Nothing happens to any packet by chance.
+    public static var none: Shares {
+      var shares = Shares()
+      (shares.lost, shares.doubled, shares.late) = (0, 0, 0)
+      return shares
+    }
   }
 
   /// What became of the packets.
@@ -26,21 +33,28 @@ public final class Disturbance: Sendable {
     public var lost = 0
     public var doubled = 0
     public var late = 0
+    /// Of those that are late, how many have not come yet.
+    public var held = 0
   }
 
   private struct State {
     var counts = Counts()
+    var isHolding = false
     var stopped = false
     var failure: String?
   }
 
   private static let queue: UInt16 = 77
   private let client: Namespace
+  /// Whose packets it happens to; nil for everybody's, and the client's own.
+  private let source: String?
   private let state = Mutex(State())
   private let ended = Mutex(false)
 
-  public init(_ topology: Topology, _ shares: Shares = Shares(), dice: Dice) throws {
+  /// - Parameter source: the host whose packets to the client alone are disturbed; nil for all in both directions.
+  public init(_ topology: Topology, _ shares: Shares = Shares(), from source: HostName? = nil, dice: Dice) throws {
     client = topology.client
+    self.source = try source.map { try topology.linkAddress(of: $0) }
     for namespace in [topology.client, topology.alpha, topology.beta] {
       try namespace.ip("link", "set", "dev", "eth0", "gso_max_segs", "1")
     }
@@ -51,6 +65,7 @@ public final class Disturbance: Sendable {
         let worker = try Worker(queue: Disturbance.queue, shares: shares, dice: dice)
         ready.withLock { $0 = true }
         while !state.withLock({ $0.stopped }) {
+          worker.isHolding = state.withLock { $0.isHolding }
           try worker.turn()
           state.withLock { $0.counts = worker.counts }
         }
@@ -68,18 +83,22 @@ public final class Disturbance: Sendable {
   deinit { state.withLock { $0.stopped = true } }
 
   private func rules(_ action: String) throws {
+    let both = [["PREROUTING", "-i", "eth0"], ["POSTROUTING", "-o", "eth0"]]
+    let places = source.map { [["PREROUTING", "-i", "eth0", "-m", "mac", "--mac-source", $0]] } ?? both
     for tool in ["iptables", "ip6tables"] {
-      for (chain, device) in [("PREROUTING", "-i"), ("POSTROUTING", "-o")] {
+      for place in places {
         try Tool.run(
           tool,
-          [
-            "-w", "-t", "mangle", action, chain, device, "eth0", "-p", "tcp", "-j", "NFQUEUE", "--queue-num",
-            "\(Self.queue)",
-          ],
+          ["-w", "-t", "mangle", action] + place + ["-p", "tcp", "-j", "NFQUEUE", "--queue-num", "\(Self.queue)"],
           in: client)
       }
     }
   }
+
+  /// From now on nothing arrives; when it ends, all that was held back arrives at once.
+  public func hold(_ isHolding: Bool) { state.withLock { $0.isHolding = isHolding } }
+
+  public var counts: Counts { state.withLock { $0.counts } }
 
   /// Calms the network, and says what became of the packets.
   @discardableResult
@@ -100,6 +119,7 @@ public final class Disturbance: Sendable {
     private let shares: Shares
     private var dice: Dice
     private var late: [(due: UInt64, packet: UInt32)] = []
+    var isHolding = false
     private(set) var counts = Counts()
 
     init(queue number: UInt16, shares: Shares, dice: Dice) throws {
@@ -118,9 +138,12 @@ public final class Disturbance: Sendable {
         do { try handle(packet) } catch { failure = error }
       }
       if let failure { throw failure }
-      let now = monotonicNow()
-      for one in late where one.due <= now { try queue.accept(one.packet, in: number) }
-      late.removeAll { $0.due <= now }
+      if !isHolding {
+        let now = monotonicNow()
+        for one in late where one.due <= now { try queue.accept(one.packet, in: number) }
+        late.removeAll { $0.due <= now }
+      }
+      counts.held = late.count
     }
 
     func releaseAll() throws {
@@ -128,6 +151,10 @@ public final class Disturbance: Sendable {
     }
 
     private func handle(_ packet: QueuedPacket) throws {
+      if isHolding {
+        counts.late += 1
+        return late.append((0, packet.id))
+      }
       if dice.falls(shares.lost) {
         counts.lost += 1
         return try queue.drop(packet.id, in: number)
@@ -148,18 +175,8 @@ public final class Disturbance: Sendable {
     /// The packet once more, with the checksum that the kernel would have filled in later.
     private static func copy(of bytes: UnsafeRawBufferPointer) -> IPPacket? {
       guard let segment = try? Segment.parse(bytes) else { return nil }
-      var copy = Array(bytes)
-      let field = segment.headerOffset + 16
-      copy[field] = 0
-      copy[field + 1] = 0
-      let end = segment.payloadOffset + segment.payloadCount
-      let addresses = segment.source.address.isIPv6 ? Array(copy[8..<40]) : Array(copy[12..<20])
-      let length = end - segment.headerOffset
-      let pseudoHeader = addresses + [0, 6, UInt8(truncatingIfNeeded: length >> 8), UInt8(truncatingIfNeeded: length)]
-      let checksum = Checksum.of(pseudoHeader + copy[segment.headerOffset..<end])
-      copy[field] = UInt8(truncatingIfNeeded: checksum >> 8)
-      copy[field + 1] = UInt8(truncatingIfNeeded: checksum)
-      return IPPacket(source: segment.source.address, destination: segment.destination.address, bytes: copy)
+      return IPPacket(
+        source: segment.source.address, destination: segment.destination.address, bytes: segment.copy(of: bytes))
     }
   }
 }
