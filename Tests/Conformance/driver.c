@@ -135,7 +135,7 @@ static void perform(char *words[], int count) {
     }
     return fail_if(result);
   }
-  unsigned char *bytes = calloc(1, LONGEST);
+  unsigned char *bytes = calloc(1, 4 * LONGEST);
   if (strcmp(verb, "write") == 0) {
     write_all(stream, words[2]);
   } else if (strcmp(verb, "rewind") == 0) {

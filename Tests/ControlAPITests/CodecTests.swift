@@ -3,39 +3,51 @@ import Testing
 @testable import ControlAPI
 
 @Suite struct MessageFramerTests {
-  private func feed(_ framer: inout MessageFramer, _ bytes: [UInt8]) throws -> [[UInt8]] {
+  /// All messages that are complete by now; nil for one that was too long.
+  private func feed(_ framer: inout MessageFramer, _ bytes: [UInt8]) -> [[UInt8]?] {
     bytes.withUnsafeBytes { framer.append($0) }
-    var messages: [[UInt8]] = []
-    while let message = try framer.next() { messages.append(message) }
+    var messages: [[UInt8]?] = []
+    while let piece = framer.next() {
+      if case .message(let bytes) = piece { messages.append(bytes) } else { messages.append(nil) }
+    }
     return messages
   }
 
-  @Test func anyChopOfAStreamGivesTheSameMessages() throws {
-    let messages: [[UInt8]] = [[1, 2, 3], [], [4], Array(repeating: 9, count: 100), [5, 6]]
+  @Test func anyChopOfAStreamGivesTheSameMessages() {
+    let messages: [[UInt8]] = [
+      [1, 2, 3], [], [4], Array(repeating: 9, count: 100), Array(repeating: 8, count: 101), [5, 6],
+      Array(repeating: 7, count: 1000), Array(repeating: 7, count: 1000), [], [10],
+    ]
     let stream: [UInt8] = messages.flatMap { $0 + [UInt8(0)] }
+    let expected = messages.map { $0.count > 100 ? nil : $0 }
     var generator = SystemRandomNumberGenerator()
     for _ in 0..<200 {
       var framer = MessageFramer(limit: 100)
       var rest = stream[...]
-      var found: [[UInt8]] = []
+      var found: [[UInt8]?] = []
       while !rest.isEmpty {
         let count = Int.random(in: 1...rest.count, using: &generator)
-        found += try feed(&framer, Array(rest.prefix(count)))
+        found += feed(&framer, Array(rest.prefix(count)))
         rest = rest.dropFirst(count)
       }
-      #expect(found == messages)
-      #expect(!framer.isInsideMessage)
+      #expect(found == expected)
+      #expect(!framer.isInsideMessage && !framer.isSkipping)
     }
   }
 
-  @Test func aMessageMayBeAsLongAsTheLimitAndNotLonger() throws {
+  @Test func aMessageMayBeAsLongAsTheLimitAndALongerOneIsSkipped() {
     var framer = MessageFramer(limit: 4)
-    #expect(try feed(&framer, [1, 2, 3, 4]) == [])
+    #expect(feed(&framer, [1, 2, 3, 4]) == [])
     #expect(framer.isInsideMessage)
-    #expect(try feed(&framer, [0, 1]) == [[1, 2, 3, 4]])
-    #expect(throws: MessageFramer.Oversized(limit: 4)) { try feed(&framer, [2, 3, 4, 5]) }
+    #expect(feed(&framer, [0, 1]) == [[1, 2, 3, 4]])
+    // It is told as soon as it is known, and once.
+    #expect(feed(&framer, [2, 3, 4, 5]) == [nil])
+    #expect(framer.isInsideMessage && framer.isSkipping)
+    #expect(feed(&framer, Array(repeating: 6, count: 100)) == [])
+    #expect(feed(&framer, [7, 0, 8, 0, 9]) == [[8]])
+    #expect(framer.isInsideMessage && !framer.isSkipping)
     var other = MessageFramer(limit: 4)
-    #expect(throws: MessageFramer.Oversized(limit: 4)) { try feed(&other, [1, 2, 3, 4, 5, 0]) }
+    #expect(feed(&other, [1, 2, 3, 4, 5, 0, 6, 0]) == [nil, [6]])
   }
 }
 

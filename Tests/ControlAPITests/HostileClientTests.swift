@@ -27,12 +27,34 @@ private let adoptCall = #"{"method":"io.holdfast.Adopt","parameters":{"service":
     #expect(harness.handler.gone == 1)
   }
 
-  @Test func aCallWithoutEndIsRefusedAtTheLimit() throws {
+  @Test func aCallThatIsTooLongIsRefusedAtTheLimitAndSkipped() throws {
     let harness = try Harness(limits: limits { $0.messageLength = 1000 })
+    try harness.send(releaseCall)
     try harness.sendRaw([UInt8](repeating: 0x20, count: 1001))
     harness.turn()
-    #expect(try harness.replies().first?.contains("io.holdfast.LimitExceeded") == true)
-    #expect(harness.connection.isClosed)
+    // The rest of it brings descriptors, which nobody can name any more.
+    let file = try markedFile(7)
+    var status = stat()
+    try #require(fstat(file.number, &status) == 0)
+    for _ in 0..<10 {
+      try harness.sendRaw([UInt8](repeating: 0x20, count: 1000), descriptors: [file.number])
+      harness.turn()
+    }
+    #expect(openDescriptors(of: status) == 1)
+    try harness.sendRaw([0])
+    try harness.send(statusCall)
+    harness.handler.releases[0].reply.succeed()
+    let replies = try harness.replies()
+    #expect(replies.count == 3 && replies[0] == #"{"parameters":{}}"#)
+    #expect(replies[1].contains("io.holdfast.LimitExceeded") && replies[1].contains("1000 bytes"))
+    #expect(replies[2].contains("alpha") && !harness.connection.isClosed)
+  }
+
+  private func openDescriptors(of file: stat) -> Int {
+    (0..<Int32(1024)).count { number in
+      var status = stat()
+      return fstat(number, &status) == 0 && status.st_ino == file.st_ino && status.st_dev == file.st_dev
+    }
   }
 
   @Test func whatIsNoCallEndsAConnectionThatStillWaitsForReplies() throws {

@@ -46,6 +46,7 @@ struct ConformanceTests {
       ("confirm a 5", "InvalidOffset"), ("confirm a 1001", "InvalidOffset"),
       ("raw-checkpoint a 1 999 500", "InvalidOffset"),
       ("raw-checkpoint a 1 1000 501", "InvalidOffset"), ("raw-checkpoint a 262145 1000 500", "LimitExceeded"),
+      ("raw-checkpoint a 3000000 1000 500", "LimitExceeded"),
       ("again a conf", "AlreadyRegistered"), ("missing", "NoSuchConnection"),
     ] {
       #expect(try await first.perform(command) == "error io.holdfast.\(error)", "\(command)")

@@ -63,21 +63,20 @@ package final class CallChannel {
   /// Waits for the next reply.
   package func receive<Value: Decodable>(_ type: Value.Type = Value.self) throws(Failure) -> Answer<Value> {
     while replies.isEmpty {
-      do throws(MessageReader.Failure) {
+      do throws(DescriptorPassingError) {
         switch try reader.read(from: socket.number) {
         case .messages(let messages): replies += messages
         case .end:
-          throw MessageReader.Failure.passing(
-            .system(SystemCallError("recvmsg", on: "the control socket", errno: .connectionReset)))
+          throw .system(SystemCallError("recvmsg", on: "the control socket", errno: .connectionReset))
         case .wouldBlock:
-          throw MessageReader.Failure.passing(
-            .system(SystemCallError("recvmsg", on: "the control socket", errno: .timedOut)))
+          throw .system(SystemCallError("recvmsg", on: "the control socket", errno: .timedOut))
         }
       } catch {
         throw Self.failure(error)
       }
     }
     let message = replies.removeFirst()
+    guard !message.isTooLong else { throw .malformed("a reply is longer than \(Self.replyLimit) bytes") }
     var descriptors = ReceivedDescriptors()
     descriptors.append(&message.descriptors)
     do {
@@ -90,11 +89,10 @@ package final class CallChannel {
     }
   }
 
-  private static func failure(_ error: MessageReader.Failure) -> Failure {
+  private static func failure(_ error: DescriptorPassingError) -> Failure {
     switch error {
-    case .oversized(let limit): .malformed("a reply is longer than \(limit) bytes")
-    case .passing(.descriptorsLost): .malformed("\(error)")
-    case .passing(.system(let error)):
+    case .descriptorsLost: .malformed("\(error)")
+    case .system(let error):
       error.errno == .connectionReset || error.errno == .brokenPipe ? .closed : .system(error)
     }
   }

@@ -2,7 +2,7 @@ internal import LinuxNetwork
 
 /// What one client may take.
 public struct ControlLimits: Sendable {
-  /// Longest call, bytes.
+  /// Longest call, bytes. One that is longer is skipped and answered with an error.
   public var messageLength = 1 << 20
   /// Calls of one client that are not answered. Those beyond are not read until some are. Behind a call that waits for ever they are
   /// refused instead, and a client that goes on is dropped.
@@ -79,7 +79,7 @@ public final class ControlConnection {
       if isBroken || UnixSocket.isHungUp(descriptorNumber) { close() }
       return
     }
-    do throws(MessageReader.Failure) {
+    do throws(DescriptorPassingError) {
       reading: for _ in 0..<Self.readsAtOnce where wantsRead && !isBroken {
         switch try reader.read(from: descriptorNumber) {
         case .wouldBlock: break reading
@@ -91,9 +91,8 @@ public final class ControlConnection {
       }
     } catch {
       switch error {
-      case .oversized(let limit): refuse(.limitExceeded(limit: "\(limit) bytes for a call"))
-      case .passing(.descriptorsLost): refuse(.limitExceeded(limit: "\(error)"))
-      case .passing(.system): isBroken = true
+      case .descriptorsLost: refuse(.limitExceeded(limit: "\(error)"))
+      case .system: isBroken = true
       }
     }
     settle()
@@ -123,7 +122,8 @@ public final class ControlConnection {
   }
 
   private func receive(_ message: MessageReader.Message) {
-    guard let header = try? VarlinkCodec.decodeHeader(message.bytes) else {
+    let header = message.isTooLong ? nil : try? VarlinkCodec.decodeHeader(message.bytes)
+    guard header != nil || message.isTooLong else {
       refuse(.invalidParameter(parameter: "method"))
       return
     }
@@ -131,11 +131,16 @@ public final class ControlConnection {
       refuse(.limitExceeded(limit: "\(limits.pendingCalls) unanswered calls"))
       return
     }
-    let call = PendingCall(connection: self, wantsMore: header.more ?? false, isOneway: header.oneway ?? false)
+    let call = PendingCall(
+      connection: self, wantsMore: header?.more ?? false, isOneway: header?.oneway ?? false)
     pending.append(call)
+    let reply = Reply<VarlinkCodec.NoParameters>(call: call)
     guard pending.count <= limits.pendingCalls else {
-      let reply = Reply<VarlinkCodec.NoParameters>(call: call)
       reply.fail(.limitExceeded(limit: "\(limits.pendingCalls) unanswered calls"))
+      return
+    }
+    guard let header else {
+      reply.fail(.limitExceeded(limit: "\(limits.messageLength) bytes for a call"))
       return
     }
     dispatch(message, header: header, call: call)

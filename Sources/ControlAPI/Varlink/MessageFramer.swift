@@ -1,8 +1,9 @@
 /// Cuts a stream into varlink messages: each ends with one NUL byte, which no JSON text contains.
 struct MessageFramer {
-  /// More bytes came without a NUL than a message may have.
-  struct Oversized: Error, Hashable {
-    let limit: Int
+  enum Piece: Hashable {
+    case message([UInt8])
+    /// More bytes came without a NUL than a message may have. What else there is of it is skipped, and takes no memory.
+    case tooLong
   }
 
   /// Longest message, bytes without its NUL.
@@ -12,11 +13,13 @@ struct MessageFramer {
   private var start = 0
   /// No NUL lies between `start` and here.
   private var scanned = 0
+  /// The stream stands inside a message that was too long.
+  private(set) var isSkipping = false
 
   init(limit: Int) { self.limit = limit }
 
   /// The stream stands inside a message.
-  var isInsideMessage: Bool { start < buffer.count }
+  var isInsideMessage: Bool { isSkipping || start < buffer.count }
 
   /// Adds what was read. Take all messages out before the next call.
   mutating func append(_ bytes: UnsafeRawBufferPointer) {
@@ -28,16 +31,23 @@ struct MessageFramer {
     buffer.append(contentsOf: bytes)
   }
 
-  /// The next complete message, without its NUL; nil when there is none.
-  mutating func next() throws(Oversized) -> [UInt8]? {
+  /// The next complete message, without its NUL, or that it is too long; nil when there is none.
+  mutating func next() -> Piece? {
     let end = buffer[scanned...].firstIndex(of: 0)
     scanned = end ?? buffer.count
-    guard scanned - start <= limit else { throw Oversized(limit: limit) }
-    guard let end else { return nil }
-    defer {
-      start = end + 1
-      scanned = start
+    let isTooLong = !isSkipping && scanned - start > limit
+    guard let end else {
+      if isTooLong { isSkipping = true }
+      if isSkipping { start = scanned }
+      return isTooLong ? .tooLong : nil
     }
-    return Array(buffer[start..<end])
+    let message = start..<end
+    start = end + 1
+    scanned = start
+    if isSkipping {
+      isSkipping = false
+      return next()
+    }
+    return isTooLong ? .tooLong : .message(Array(buffer[message]))
   }
 }

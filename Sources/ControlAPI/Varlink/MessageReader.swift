@@ -8,9 +8,14 @@ internal import LinuxNetwork
 final class MessageReader {
   final class Message {
     let bytes: [UInt8]
+    /// It had more bytes than a message may have; none of them was kept.
+    let isTooLong: Bool
     /// What came with it and was not taken is closed with the message.
     var descriptors = ReceivedDescriptors()
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
+    init(_ bytes: [UInt8], isTooLong: Bool = false) {
+      self.bytes = bytes
+      self.isTooLong = isTooLong
+    }
   }
 
   enum Outcome {
@@ -19,43 +24,39 @@ final class MessageReader {
     case end
   }
 
-  enum Failure: Error, Equatable {
-    case oversized(limit: Int)
-    case passing(DescriptorPassingError)
-  }
-
   private var framer: MessageFramer
   /// Of the message that is not complete yet.
   private var early = ReceivedDescriptors()
   private let space = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
 
+  /// - Parameter limit: longest message, bytes.
   init(limit: Int) { framer = MessageFramer(limit: limit) }
 
   deinit { space.deallocate() }
 
   /// Reads once; may bring no message at all.
-  func read(from socket: Int32) throws(Failure) -> Outcome {
+  func read(from socket: Int32) throws(DescriptorPassingError) -> Outcome {
     var arrived = ReceivedDescriptors()
-    let count: Int?
-    do throws(DescriptorPassingError) {
-      count = try DescriptorPassing.receive(into: space, adding: &arrived, over: socket)
-    } catch {
-      throw .passing(error)
+    guard let count = try DescriptorPassing.receive(into: space, adding: &arrived, over: socket) else {
+      return .wouldBlock
     }
-    guard let count else { return .wouldBlock }
     guard count > 0 else { return .end }
     framer.append(UnsafeRawBufferPointer(rebasing: space[..<count]))
     var messages: [Message] = []
-    do throws(MessageFramer.Oversized) {
-      while let bytes = try framer.next() { messages.append(Message(bytes)) }
-    } catch {
-      throw .oversized(limit: error.limit)
+    while let piece = framer.next() {
+      switch piece {
+      case .message(let bytes): messages.append(Message(bytes))
+      case .tooLong: messages.append(Message([], isTooLong: true))
+      }
     }
     if let first = messages.first { first.descriptors.append(&early) }
-    if !framer.isInsideMessage, let last = messages.last {
-      last.descriptors.append(&arrived)
-    } else {
+    if framer.isSkipping {
+      // Nobody will ever name them.
+      early = ReceivedDescriptors()
+    } else if framer.isInsideMessage {
       early.append(&arrived)
+    } else if let last = messages.last {
+      last.descriptors.append(&arrived)
     }
     return .messages(messages)
   }

@@ -104,7 +104,9 @@ final class LiveConnection {
   func kernelReceived() throws(SystemCallError) -> SequenceNumber {
     let info = try TCPInfo(socket.number)
     let received = Int(truncatingIfNeeded: info.bytesReceived &- counters.bytesReceived)
-    return SequenceNumber(counters.rcvNxt) + (received - (info.state.hasReceivedFin ? 1 : 0))
+    // The kernel counts a FIN. The state of a closed socket does not tell whether there was one; its ledger does.
+    let hasFin = info.state == .close ? ledger.input.sawFin : info.state.hasReceivedFin
+    return SequenceNumber(counters.rcvNxt) + (received - (hasFin ? 1 : 0))
   }
 
   /// The peer has acknowledged what was never recorded: it has passed, and does not come again.
@@ -140,14 +142,17 @@ final class LiveConnection {
     return nil
   }
 
-  /// write_seq, or a little more: one past the last byte that the application has written.
+  /// write_seq without a FIN, or a little more: one past the last byte that the application has written.
   ///
-  /// The queue is read before the counter, so that an acknowledgement in between makes the result too high, never too low.
+  /// The queue is read before the counter and after the state, so that an acknowledgement or a FIN in between makes the result too
+  /// high, never too low.
   func kernelWritten() throws(SystemCallError) -> SequenceNumber {
+    let state = try TCPInfo(socket.number).state
     let unacknowledged = try SocketQueues.unacknowledged(socket.number)
     let info = try TCPInfo(socket.number)
     let acknowledged = Int(truncatingIfNeeded: info.bytesAcknowledged &- counters.bytesAcknowledged)
-    return SequenceNumber(counters.sndUna) + acknowledged + unacknowledged
+    let hasFin = state == .close ? ledger.output.finSent : state.hasSentFin
+    return SequenceNumber(counters.sndUna) + (acknowledged + unacknowledged - (hasFin ? 1 : 0))
   }
 }
 

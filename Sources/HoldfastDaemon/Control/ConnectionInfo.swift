@@ -41,5 +41,9 @@ extension LiveConnection {
     return String(repeating: "0", count: 16 - digits.count) + digits
   }
 
-  static func number(ofName name: String) -> UInt64? { name.utf8.count == 16 ? UInt64(name, radix: 16) : nil }
+  static func number(ofName name: String) -> UInt64? {
+    // A number has one name: signs and capitals are none of it.
+    guard let number = UInt64(name, radix: 16), self.name(ofNumber: number) == name else { return nil }
+    return number
+  }
 }

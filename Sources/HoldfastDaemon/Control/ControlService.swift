@@ -28,7 +28,7 @@ final class ControlService: ControlHandler {
   func register(_ call: RegisterCall, descriptor: consuming Descriptor, reply: Reply<RegisterReply>) {
     let socket = SharedDescriptor(descriptor)
     guard !call.service.isEmpty, call.service.utf8.count <= Self.serviceLimit else {
-      reply.fail(.invalidParameter(parameter: "service"))
+      reply.fail(.noSuchService(service: call.service))
       return
     }
     guard (call.key?.utf8.count ?? 0) <= Self.keyLimit else {
