@@ -7,8 +7,8 @@ internal import Logging
 ///
 /// The daemon's own duplicate keeps a socket open, so a close that should end the connection ends nothing, and no event tells of
 /// it. This looks whether the descriptor that the application is known to have still refers to the socket, a part of all
-/// connections every 50 ms; for those where it does not, it looks through all processes. A socket that is nowhere in two such
-/// looks has been closed, or its process is dead.
+/// connections at a time; for those where it does not, it looks through all processes. A socket that is nowhere in two such
+/// looks has been closed, or its process is dead. `HolderSchedule` says how soon.
 final class HolderWatch {
   /// Nobody holds these any more.
   var onGone: (([LiveConnection]) -> Void)?
@@ -24,32 +24,35 @@ final class HolderWatch {
   private var sought: [UInt64: LiveConnection] = [:]
   private var hasComplained = false
 
-  private static let interval: UInt64 = 50_000_000
-  /// A round looks at every connection once: in 0.3 s.
-  private static let slices = 6
+  private let schedule = HolderSchedule()
+  private var nextLook: UInt64
   /// The service manager may keep sockets for the daemon's next start (its file descriptor store).
   private static let keepers: Set<Int32> = getenv("NOTIFY_SOCKET") == nil ? [] : [getppid()]
-  /// Descriptors looked at in one go: some milliseconds.
-  private static let budget = 1500
 
   init(loop: EventLoop, logger: Logger, connections: @escaping () -> [LiveConnection]) throws(SystemCallError) {
     self.connections = connections
     self.logger = logger
+    nextLook = MonotonicClock.now + schedule.interval
     timer = try loop.addTimer(priority: LoopPriority.background, description: "holders") { [weak self] in self?.tick() }
-    timer?.set(at: MonotonicClock.now + Self.interval)
+    timer?.set(at: nextLook)
   }
 
   private func tick() {
-    look()
+    let now = MonotonicClock.now
+    if now >= nextLook {
+      look()
+      nextLook = now + schedule.interval
+    }
     search()
-    timer?.set(at: MonotonicClock.now + Self.interval)
+    let isSearching = scan != nil || !suspects.isEmpty
+    timer?.set(at: isSearching ? min(nextLook, MonotonicClock.now + schedule.step) : nextLook)
   }
 
   private func look() {
     if round.isEmpty {
       let all = connections().filter { $0.owner != nil && !$0.isEnding }
       round = all[...]
-      share = (all.count + Self.slices - 1) / Self.slices
+      share = (all.count + schedule.slices - 1) / schedule.slices
     }
     for connection in round.prefix(share) where connection.owner != nil && !connection.isEnding {
       if let holder = connection.holder, holder.holds(connection.inode) {
@@ -68,7 +71,7 @@ final class HolderWatch {
       scan = HolderScan(
         for: Set(sought.keys), likely: Set(sought.values.compactMap { $0.owner?.process }), keepers: Self.keepers)
     }
-    guard let isDone = scan?.advance(descriptors: Self.budget), isDone, let result = scan else { return }
+    guard let isDone = scan?.advance(descriptors: schedule.budget), isDone, let result = scan else { return }
     scan = nil
     conclude(result)
   }
@@ -96,8 +99,11 @@ final class HolderWatch {
     var gone: [LiveConnection] = []
     for connection in missing where !connection.isUnderWay {
       connection.absences += 1
-      // A descriptor that one process passes to another can be missed once.
-      if connection.absences >= 2 { gone.append(connection) } else { suspects[connection.inode] = connection }
+      if connection.absences >= schedule.absences {
+        gone.append(connection)
+      } else {
+        suspects[connection.inode] = connection
+      }
     }
     if !gone.isEmpty { onGone?(gone) }
   }
