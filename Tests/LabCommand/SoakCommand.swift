@@ -74,7 +74,9 @@ struct SoakCommand: ParsableCommand {
     var checkpoints = 0
     for round in 1...max(exactlyOnce, 1) where exactlyOnce > 0 {
       do {
-        let outcome = try ExactlyOnce(connections: 100).run()
+        var scenario = ExactlyOnce(connections: 100)
+        scenario.daemon.deadAfter = deadAfter
+        let outcome = try scenario.run()
         checkpoints += outcome.checkpoints
         for violation in outcome.violations {
           violations += 1

@@ -6,18 +6,20 @@ struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract:
-      "Measures plain TCP, a bare gate and Holdfast side by side, the stall after a crash, and how long restoring takes.",
+      "Measures plain TCP, a bare gate and Holdfast side by side, the stall after a crash, and what restoring and registering take.",
     discussion: "The exit status is 0 when everything was measured, whether or not all targets are met.")
 
   enum Part: String, CaseIterable, ExpressibleByArgument {
-    case traffic, stall, restore
+    case traffic, stall, restore, applications, proxy
   }
 
   @Option(help: "Rounds in which all subjects are measured in turn.") var rounds = 7
   @Option(help: "Seconds of each measurement.") var seconds = 0.5
   @Option(help: "Crashes for each kind of traffic.") var crashes = 5
   @Option(help: "How many connections to restore; can be repeated.") var connections = [1000, 5000]
-  @Option(help: "Measure only this part (traffic, stall, restore); can be repeated.") var only: [Part] = []
+  @Option(help: "Measure only this part (traffic, stall, restore, applications, proxy); can be repeated.") var only:
+    [Part] =
+      []
   @Option(help: "Only this congestion control; can be repeated. The default is cubic, and bbr if the kernel has it.")
   var congestion: [String] = []
   @Flag(help: "Measure Holdfast with TLS on the replication channel, too, beside plaintext.") var tls = false
@@ -43,10 +45,12 @@ struct BenchCommand: ParsableCommand {
       let controls = try controls()
       try shown { try traffic(controls, &$0) }
     }
+    if parts.contains(.proxy) { try shown { try proxies(&$0) } }
     if parts.contains(.stall) { try shown { try StallBench(crashes: crashes).run(&$0) } }
     if parts.contains(.restore) {
       try shown { try RestoreBench(connections: connections, repetitions: min(rounds, 3)).run(&$0) }
     }
+    if parts.contains(.applications) { try shown { try ApplicationBench(repetitions: min(rounds, 3)).run(&$0) } }
     try shown {
       $0.note(
         $0.missed.isEmpty ? "All targets are met." : "Targets that are not met: \($0.missed.joined(separator: "; ")).")
@@ -67,6 +71,31 @@ struct BenchCommand: ParsableCommand {
   }
 
   private func traffic(_ controls: [String], _ report: inout BenchReport) throws {
+    let (names, numbers) = try measure(controls, subjects)
+    if !names.contains("HAProxy") {
+      report.note("HAProxy is not installed (apt-get install haproxy): its column is left out.")
+    }
+    for (control, name) in controls.enumerated() { report.add(name, Array(zip(names, numbers[control]))) }
+  }
+
+  /// What stands in front of a server, and what it is beside the one that everybody has.
+  private func proxies(_ report: inout BenchReport) throws {
+    // The legs that a proxy opens itself have the host's default in any case.
+    let controls = Array(try controls().prefix(1))
+    let (names, numbers) = try measure(controls) {
+      guard let haproxy = try Subject.haproxy(), let splicing = try Subject.haproxy(splicing: true) else {
+        throw LabError("HAProxy is not installed: apt-get install haproxy")
+      }
+      return [try Subject.plain(), haproxy, splicing, try Subject.proxy(), try Subject.protectedProxy()]
+    }
+    for (control, name) in controls.enumerated() {
+      report.add(name, Array(zip(names, numbers[control])), comparedWith: "HAProxy")
+    }
+  }
+
+  private func measure(
+    _ controls: [String], _ subjects: () throws -> [Subject]
+  ) throws -> (names: [String], numbers: [[Measurements]]) {
     var names: [String] = []
     var numbers: [[Measurements]] = []
     for round in 1...rounds {
@@ -84,10 +113,7 @@ struct BenchCommand: ParsableCommand {
         }
       }
     }
-    if !names.contains("HAProxy") {
-      report.note("HAProxy is not installed (apt-get install haproxy): its column is left out.")
-    }
-    for (control, name) in controls.enumerated() { report.add(name, Array(zip(names, numbers[control]))) }
+    return (names, numbers)
   }
 
   private func subjects() throws -> [Subject] {

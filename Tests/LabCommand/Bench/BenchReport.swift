@@ -43,6 +43,21 @@ struct BenchReport {
     table(rows)
   }
 
+  /// The same, with the ratios of all subjects behind `base` to it.
+  mutating func add(
+    _ congestionControl: String, _ subjects: [(name: String, numbers: Measurements)], comparedWith base: String
+  ) {
+    guard let index = subjects.firstIndex(where: { $0.name == base }) else { return }
+    let compared = subjects[(index + 1)...]
+    var rows = [[congestionControl] + subjects.map(\.name) + compared.map { "\($0.name) / \(base)" }]
+    for measure in Measure.all {
+      rows.append(
+        [measure.name] + subjects.map { measure.text(Measurements.middle(measure.values($0.numbers))) }
+          + compared.map { Self.text(Self.ratio(measure, $0.numbers, subjects[index].numbers)) })
+    }
+    table(rows)
+  }
+
   private static func ratio(_ measure: Measure, _ over: Measurements, _ under: Measurements) -> Double {
     Measurements.middle(zip(measure.values(over), measure.values(under)).map { $0 / $1 })
   }

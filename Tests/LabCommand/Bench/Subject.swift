@@ -18,15 +18,15 @@ final class Subject {
   private static let port: UInt16 = 7100
 
   private init(
-    _ name: String, _ topology: Topology, address: String = Addresses.alpha, control: ControlClient? = nil,
-    parts: [AnyObject] = []
+    _ name: String, _ topology: Topology, address: String = Addresses.alpha, server: Namespace? = nil,
+    control: ControlClient? = nil, parts: [AnyObject] = []
   ) throws {
     self.name = name
     self.topology = topology
     self.address = address
     self.control = control
     self.parts = parts
-    listener = try topology.alpha.run { try TCPSocket.listen(on: Endpoint("0.0.0.0", Subject.port)) }
+    listener = try (server ?? topology.alpha).run { try TCPSocket.listen(on: Endpoint("0.0.0.0", Subject.port)) }
   }
 
   static func plain() throws -> Subject {
@@ -66,7 +66,8 @@ final class Subject {
   }
 
   /// What a user would otherwise put in front of a server; nil when it is not installed. It runs on beta.
-  static func haproxy() throws -> Subject? {
+  /// - Parameter splicing: it has the kernel move the bytes (splice(2)), both ways.
+  static func haproxy(splicing: Bool = false) throws -> Subject? {
     guard let program = try? Tool.path(of: "haproxy") else { return nil }
     let topology = try Topology()
     let file = try Scratch.subfolder("haproxy") + "/haproxy.cfg"
@@ -77,17 +78,59 @@ final class Subject {
         timeout connect 10s
         timeout client 60s
         timeout server 60s
+        \(splicing ? "option splice-request\n  option splice-response" : "")
       listen bench
         bind \(Addresses.beta):\(port)
         server alpha \(Addresses.alpha):\(port)
 
       """, to: file)
     let proxy = try LabProcess.start(program, ["-db", "-f", file], in: topology.beta)
-    try wait(for: "HAProxy: \(proxy.standardError)", until: .seconds(10)) {
-      guard proxy.isRunning else { throw LabError("HAProxy ended: \(proxy.standardError)") }
-      return try Tool.run("ss", ["-Htln", "sport = :\(port)"], in: topology.beta).contains("LISTEN")
+    try waitUntilListening(proxy, topology.beta)
+    return try Subject(
+      splicing ? "HAProxy, splice" : "HAProxy", topology, address: Addresses.beta, parts: [proxy])
+  }
+
+  /// Our own in its place, without a daemon.
+  static func proxy() throws -> Subject {
+    let topology = try Topology()
+    let folder = try Scratch.subfolder("proxy")
+    try Files.write(
+      """
+      [proxy]
+      control = "\(folder)/nobody.sock"
+
+      [[frontend]]
+      name = "bench"
+      listen = ["\(Addresses.beta):\(port)"]
+      backend = "bench"
+
+      [[backend]]
+      name = "bench"
+      servers = ["\(Addresses.alpha):\(port)"]
+      check = "none"
+
+      """, to: "\(folder)/holdfast-proxy.toml")
+    let proxy = try LabProcess.start(
+      Products.path(of: "holdfast-proxy"), ["--config", "\(folder)/holdfast-proxy.toml"], in: topology.beta)
+    try waitUntilListening(proxy, topology.beta)
+    return try Subject("holdfast-proxy", topology, address: Addresses.beta, parts: [proxy])
+  }
+
+  /// On the active host of a pair, both legs registered, in front of a server on a host of its own.
+  static func protectedProxy() throws -> Subject {
+    var options = ProxiedPair.Options()
+    options.backend = "check = \"none\""
+    options.proxy = "unprotected = \"refuse\""
+    let lab = try ProxiedPair(ports: [port], options)
+    return try Subject(
+      "holdfast-proxy, protected", lab.pair.topology, address: Addresses.service4, server: lab.server, parts: [lab])
+  }
+
+  private static func waitUntilListening(_ program: LabProcess, _ host: Namespace) throws {
+    try wait(for: "\(program.name): \(program.standardError)", until: .seconds(10)) {
+      guard program.isRunning else { throw LabError("\(program.name) ended: \(program.standardError)") }
+      return try Tool.run("ss", ["-Htln", "sport = :\(port)"], in: host).contains("LISTEN")
     }
-    return try Subject("HAProxy", topology, address: Addresses.beta, parts: [proxy])
   }
 
   /// A new connection through the subject, protected if there is a daemon.
