@@ -142,13 +142,18 @@ struct RefusalTests {
       try client.send(raw: Array(text.utf8) + [0], descriptors: [service.number])
       expectErrorOrEnd(client, text)
     }
-    let long = try control()
-    let filler = [UInt8](repeating: UInt8(ascii: "x"), count: 2 << 20)
-    try? long.send(raw: Array(#"{"method":"io.holdfast.GetStatus","parameters":{"x":""#.utf8) + filler + [0])
-    expectErrorOrEnd(long, "2 MiB")
-    let endless = try control()
-    try? endless.send(raw: [UInt8](repeating: UInt8(ascii: "["), count: 2 << 20))
-    expectErrorOrEnd(endless, "2 MiB without an end")
+    do {
+      let long = try control()
+      let filler = [UInt8](repeating: UInt8(ascii: "x"), count: 2 << 20)
+      try long.send(raw: Array(#"{"method":"io.holdfast.GetStatus","parameters":{"x":""#.utf8) + filler + [0])
+      expectErrorOrEnd(long, "2 MiB")
+      // Whoever has said too much may go on.
+      let status: DaemonStatus = try long.call("GetStatus", Nothing())
+      #expect(status.node == "alpha")
+      let endless = try control()
+      try endless.send(raw: [UInt8](repeating: UInt8(ascii: "["), count: 2 << 20))
+      expectErrorOrEnd(endless, "2 MiB without an end")
+    }
 
     // Those who hang up: in the middle of a message, before the answer, and while they wait for connections.
     for message in [Array(register.prefix(20)), register + [0]] {
