@@ -24,6 +24,22 @@ struct NamespaceTests {
     #expect(try process.wait(until: .seconds(5)) == 128 + SIGKILL)
   }
 
+  /// Whatever its threads are at, and though undoing takes processes of its own.
+  @Test(arguments: [SIGINT, SIGTERM])
+  func aLaboratoryThatIsInterruptedLeavesNothing(signal: Int32) throws {
+    let laboratory = try LabProcess.start(
+      Products.path(of: "holdfast-lab"), ["chaos", "--seconds", "60", "--output", Scratch.subfolder("interrupted")])
+    func left() -> [String] { Files.list("/run/netns").filter { $0.hasPrefix("hf\(laboratory.pid)-") } }
+    try wait(for: "its hosts to be under way: \(laboratory.standardError)", until: .seconds(30)) {
+      // The daemon and the application.
+      guard let beta = left().first(where: { $0.hasSuffix("beta") }) else { return false }
+      return try Tool.run("ip", "netns", "pids", beta).split(separator: "\n").count >= 2
+    }
+    laboratory.signal(signal)
+    #expect(try laboratory.wait(until: .seconds(30)) == 128 + signal)
+    #expect(left() == [])
+  }
+
   @Test func theCallingThreadStaysWhereItWas() throws {
     let namespace = try Namespace("stays")
     let before = Files.target(ofLink: "/proc/thread-self/ns/net")

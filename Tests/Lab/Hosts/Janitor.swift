@@ -11,7 +11,8 @@ enum Janitor {
   private struct State {
     var actions: [(token: Token, action: @Sendable () -> Void)] = []
     var next: Token = 1
-    var closing = false
+    /// Whose clean-up has begun.
+    var cleaner: pthread_t?
     var installed = false
   }
 
@@ -22,15 +23,17 @@ enum Janitor {
 
   /// Has `action` run at the end of the process, unless it is taken back before.
   static func add(_ action: @escaping @Sendable () -> Void) -> Token {
-    let (token, closing, install) = state.withLock { state in
+    let (token, isTooLate, install) = state.withLock { state in
       let token = state.next
       state.next += 1
-      if !state.closing { state.actions.append((token, action)) }
+      // The tools that the clean-up itself runs are not to be killed for it.
+      let isOwn = state.cleaner.map { pthread_equal($0, pthread_self()) != 0 } ?? false
+      if state.cleaner == nil { state.actions.append((token, action)) }
       defer { state.installed = true }
-      return (token, state.closing, !state.installed)
+      return (token, state.cleaner != nil && !isOwn, !state.installed)
     }
     if install { self.install() }
-    if closing { action() }
+    if isTooLate { action() }
     return token
   }
 
@@ -41,7 +44,7 @@ enum Janitor {
 
   /// Undoes everything now.
   static func cleanUp() {
-    state.withLock { $0.closing = true }
+    state.withLock { $0.cleaner = pthread_self() }
     while let last = state.withLock({ $0.actions.popLast() }) { last.action() }
   }
 

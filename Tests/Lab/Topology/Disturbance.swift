@@ -40,16 +40,23 @@ public final class Disturbance: Sendable {
   private struct State {
     var counts = Counts()
     var isHolding = false
+    var isReady = false
     var stopped = false
+    var ended = false
     var failure: String?
+  }
+
+  /// What the thread has of this object, which ends without it.
+  private final class Shared: Sendable {
+    private let state = Mutex(State())
+    func withLock<Value>(_ body: (inout sending State) -> sending Value) -> Value { state.withLock(body) }
   }
 
   private static let queue: UInt16 = 77
   private let client: Namespace
   /// Whose packets it happens to; nil for everybody's, and the client's own.
   private let source: String?
-  private let state = Mutex(State())
-  private let ended = Mutex(false)
+  private let state: Shared
 
   /// - Parameter source: the host whose packets to the client alone are disturbed; nil for all in both directions.
   public init(_ topology: Topology, _ shares: Shares = Shares(), from source: HostName? = nil, dice: Dice) throws {
@@ -58,12 +65,13 @@ public final class Disturbance: Sendable {
     for namespace in [topology.client, topology.alpha, topology.beta] {
       try namespace.ip("link", "set", "dev", "eth0", "gso_max_segs", "1")
     }
-    let ready = Mutex(false)
-    _ = try DedicatedThread { [self] in
+    let state = Shared()
+    self.state = state
+    _ = try DedicatedThread { [client] in
       do {
         try client.enter()
         let worker = try Worker(queue: Disturbance.queue, shares: shares, dice: dice)
-        ready.withLock { $0 = true }
+        state.withLock { $0.isReady = true }
         while !state.withLock({ $0.stopped }) {
           worker.isHolding = state.withLock { $0.isHolding }
           try worker.turn()
@@ -71,11 +79,11 @@ public final class Disturbance: Sendable {
         }
         try worker.releaseAll()
       } catch { state.withLock { $0.failure = "\(error)" } }
-      ended.withLock { $0 = true }
+      state.withLock { $0.ended = true }
     }
     try wait(for: "the disturbance to begin", until: .seconds(10)) {
       if let failure = state.withLock({ $0.failure }) { throw LabError("the disturbance: \(failure)") }
-      return ready.withLock { $0 }
+      return state.withLock { $0.isReady }
     }
     try rules("-A")
   }
@@ -105,7 +113,7 @@ public final class Disturbance: Sendable {
   public func stop() throws -> Counts {
     try rules("-D")
     state.withLock { $0.stopped = true }
-    try wait(for: "the disturbance to end", until: .seconds(10)) { ended.withLock { $0 } }
+    try wait(for: "the disturbance to end", until: .seconds(10)) { state.withLock { $0.ended } }
     let (counts, failure) = state.withLock { ($0.counts, $0.failure) }
     if let failure { throw LabError("the disturbance: \(failure)") }
     return counts
