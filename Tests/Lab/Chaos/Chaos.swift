@@ -64,7 +64,7 @@ public struct Chaos {
       let eraSeed = dice.next()
       var era: ChaosEra?
       do {
-        let current = try ChaosEra(Dice(seed: eraSeed), policy: policy)
+        let current = try ChaosEra(Dice(seed: eraSeed), policy: policy, needsEtcd: only?.needsEtcd ?? false)
         era = current
         say("\(TimeOfDay.now) hosts \(report.eras): \(current.setting)")
         for _ in 0..<roundsPerEra where !deadline.hasPassed {
@@ -88,7 +88,7 @@ public struct Chaos {
 
   private func pick(_ era: ChaosEra, _ dice: inout Dice) -> Fault {
     if let only { return only }
-    let possible = Fault.allCases.filter { $0.isCovered(byPolicy: era.setting.policy) }
+    let possible = Fault.allCases.filter { $0.isCovered(by: era.setting) }
     var place = dice.pick(0...possible.reduce(0) { $0 + $1.weight } - 1)
     for fault in possible {
       if place < fault.weight { return fault }

@@ -9,15 +9,19 @@ final class ChaosEra {
     var isTLS: Bool
     /// A share of the clients' packets is lost, doubled and late.
     var hasBadNetwork: Bool
+    /// Who acts alone asks an etcd first.
+    var hasEtcd: Bool
 
     init(_ dice: inout Dice) {
+      var other = Dice(seed: ~dice.seed)
+      hasEtcd = other.falls(0.4)
       policy = dice.falls(0.5) ? "hold" : "allow"
       isTLS = dice.falls(0.5)
       hasBadNetwork = dice.falls(0.3)
     }
 
     var description: String {
-      "policy \(policy), \(isTLS ? "TLS" : "plaintext")\(hasBadNetwork ? ", a bad network before the clients" : "")"
+      "policy \(policy)\(hasEtcd ? " with etcd" : ""), \(isTLS ? "TLS" : "plaintext")\(hasBadNetwork ? ", a bad network before the clients" : "")"
     }
   }
 
@@ -33,6 +37,8 @@ final class ChaosEra {
   /// What was done, with the time of day as the logs have it.
   private(set) var journal: [String] = []
   private let disturbance: Disturbance?
+  /// The hosts' arbiter, where they have one.
+  let etcd: EtcdHost?
   private var capture: PacketCapture
   private var logs = 0
   /// Takeovers that the logs told of when the last capture was checked.
@@ -42,10 +48,11 @@ final class ChaosEra {
   private static let patience = 90.0
 
   /// - Parameter policy: nil has the dice choose one.
-  init(_ dice: Dice, policy: String? = nil) throws {
+  init(_ dice: Dice, policy: String? = nil, needsEtcd: Bool = false) throws {
     var dice = dice
     var setting = Setting(&dice)
     if let policy { setting.policy = policy }
+    if needsEtcd { setting.hasEtcd = true }
     self.setting = setting
     self.dice = dice
     var options = DaemonHost.Options()
@@ -56,11 +63,16 @@ final class ChaosEra {
     options.exposeAfter = "4s"
     options.security = setting.isTLS ? .tls() : .plaintext
     options.keepsState = true
-    pair = try ProtectedPair(options: options, withServer: true) { topology in
+    var etcd: EtcdHost?
+    pair = try ProtectedPair(topology: Topology(withServer: true)) { topology in
       try topology.limit("50mbit")
       // What lies in the hosts' buffers must all have left before a stream can end.
       for host in HostName.allCases { try topology[host].setSysctl("net.ipv4.tcp_wmem", "4096 16384 131072") }
+      etcd = setting.hasEtcd ? try EtcdHost(in: topology) : nil
+      if let etcd { options.arbiter = etcd.configuration }
+      return options
     }
+    self.etcd = etcd
     try pair.startServers()
     traffic = ChaosTraffic(pair)
     disturbance = setting.hasBadNetwork ? try Disturbance(pair.topology, dice: dice) : nil

@@ -28,6 +28,9 @@ public enum Fault: String, CaseIterable, Sendable {
   case switchover = "switchover"
   case channelResets = "replication connection reset"
   case applicationDies = "application on the active host dies"
+  case activeCrashesInPlace = "active daemon crashes, its service manager starts it again at once"
+  case etcdGone = "etcd gone for a while"
+  case etcdGoneThenDeath = "etcd gone, then the active host dies"
 
   /// How often it comes up, against the others.
   var weight: UInt64 {
@@ -39,20 +42,25 @@ public enum Fault: String, CaseIterable, Sendable {
     }
   }
 
-  /// Whether a pair without an arbiter promises to survive it under this policy. With `allow` two hosts of which neither hears
-  /// the other both act, and a standby that does not hear the active host cannot know that that one has gone on alone.
-  func isCovered(byPolicy policy: String) -> Bool {
+  /// Whether a pair promises to survive it. With `allow` and no arbiter two hosts of which neither hears the other both act, and a
+  /// standby that does not hear the active host cannot know that that one has gone on alone.
+  func isCovered(by setting: ChaosEra.Setting) -> Bool {
     switch self {
-    case .partition, .partitionToStandby, .linkThenDeath: policy == "hold"
-    default: true
+    case .partition, .partitionToStandby: setting.policy == "hold" || setting.hasEtcd
+    case .linkThenDeath: setting.policy == "hold"
+    default: !needsEtcd || setting.hasEtcd
     }
   }
+
+  var needsEtcd: Bool { self == .etcdGone || self == .etcdGoneThenDeath }
 
   /// For how long it lasts before it is mended, ms.
   var duration: ClosedRange<UInt64> {
     switch self {
     case .activeHostDies, .standbyHostDies, .activeDaemonDies, .standbyDaemonDies, .linkThenDeath: 0...6000
     case .eitherPausesLong: 21_000...26_000
+    // RestartSec= in the unit.
+    case .activeCrashesInPlace: 500...600
     case .activeRestarts, .standbyRestarts, .switchover, .channelResets, .applicationDies: 0...1000
     default: 50...7000
     }
@@ -106,6 +114,21 @@ extension ChaosEra {
     case .applicationDies:
       pair.server(on: active)?.kill()
       return { [self] in try startServer(on: active) }
+    case .activeCrashesInPlace:
+      try crashDaemon(active)
+      return { [self] in try startDaemon(on: active) }
+    case .etcdGone: return try loseEtcd()
+    case .etcdGoneThenDeath:
+      let mend = try loseEtcd()
+      try pass(dice.pick(0...3000))
+      let revive = try die(active)
+      // While the host is back and etcd is not, the two of them are enough.
+      let isEtcdFirst = dice.falls(0.5)
+      return {
+        if isEtcdFirst { try mend() }
+        try revive()
+        if !isEtcdFirst { try mend() }
+      }
     }
   }
 
@@ -118,11 +141,16 @@ extension ChaosEra {
     }
   }
 
-  /// What its service manager does then: the stop hook takes the addresses off the host; later the daemon is started again.
-  private func killDaemon(_ host: HostName) throws -> () throws -> Void {
+  /// Its service manager's stop hook takes the addresses off the host.
+  private func crashDaemon(_ host: HostName) throws {
     pair[host].process?.kill()
     try pair[host].process?.wait(until: .seconds(10))
     try pair[host].fence()
+  }
+
+  /// Later the daemon is started again.
+  private func killDaemon(_ host: HostName) throws -> () throws -> Void {
+    try crashDaemon(host)
     let applicationDies = dice.falls(0.5)
     return { [self] in
       if applicationDies { pair.server(on: host)?.kill() }
@@ -143,6 +171,24 @@ extension ChaosEra {
     let process = pair[host].process
     process?.signal(SIGSTOP)
     return { process?.signal(SIGCONT) }
+  }
+
+  /// It dies, stands still, or a host cannot reach it.
+  private func loseEtcd() throws -> () throws -> Void {
+    guard let etcd else { throw LabError("these hosts have no etcd") }
+    switch dice.pick(0...2) {
+    case 0:
+      etcd.kill()
+      return { try etcd.start() }
+    case 1:
+      etcd.process?.signal(SIGSTOP)
+      return { etcd.process?.signal(SIGCONT) }
+    default:
+      let topology = pair.topology
+      let hosts = dice.falls(0.5) ? HostName.allCases : [dice.falls(0.5) ? active : active.other]
+      for host in hosts { try topology.drop(on: host, "-p", "tcp", "--sport", "\(EtcdHost.port)") }
+      return { for host in hosts { try topology.accept(on: host, "-p", "tcp", "--sport", "\(EtcdHost.port)") } }
+    }
   }
 
   private enum Way {
