@@ -67,7 +67,7 @@ import Testing
     let line = try Wire().connect()
     try line.exchange(100_000)
     try line.wire.hostLock.close()
-    let written = try line.hostWrites(60_000)
+    let written = try line.hostWrites(40_000)
     try line.peerReadsAll()
     let snapshot = try line.dump()
     try line.vanish()
