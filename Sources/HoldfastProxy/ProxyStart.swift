@@ -5,16 +5,9 @@ public import Logging
 
 /// From a command line to a running proxy. Both ways return the exit status and have said why it is not 0.
 public enum ProxyStart {
-  /// Checks the configuration; the answer goes to standard output, what is wrong to standard error.
+  /// Checks the configuration, and says what is wrong with it.
   public static func check(path: String) -> Int32 {
-    do {
-      _ = try ProxyConfiguration.load(path: path)
-    } catch {
-      LogOutput.write("\(error)", to: STDERR_FILENO)
-      return 1
-    }
-    print("configuration is valid")
-    return 0
+    ConfigurationFile.check { () throws(ConfigurationError) in _ = try ProxyConfiguration.load(path: path) }
   }
 
   /// Runs the proxy until it is told to end.

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import SystemPackage
 internal import TOMLKit
 
@@ -31,6 +32,19 @@ package enum ConfigurationFile {
     let value = try body(try TableReader(root, file: file, known: known))
     // The values that a table hands out point into it.
     return withExtendedLifetime(root) { value }
+  }
+
+  /// What `--check` does: the answer goes to standard output, what is wrong to standard error.
+  /// - Returns: the exit status.
+  package static func check(_ load: () throws(ConfigurationError) -> Void) -> Int32 {
+    do {
+      try load()
+    } catch {
+      LogOutput.write("\(error)", to: STDERR_FILENO)
+      return 1
+    }
+    print("configuration is valid")
+    return 0
   }
 
   private static func contents(_ path: String) throws(ConfigurationError) -> String {
