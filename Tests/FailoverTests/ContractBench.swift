@@ -71,6 +71,17 @@ final class ContractBench {
     return (result, Stream(TCPSocket(owning: try adopter.takeDescriptor(result.fd))))
   }
 
+  /// A client of alpha's daemon that belongs to another user.
+  func client(ofUser user: uid_t) throws -> ControlClient {
+    let parent = "/" + alpha.folder.split(separator: "/").dropLast().joined(separator: "/")
+    for folder in [parent, alpha.folder] { #expect(chmod(folder, 0o711) == 0) }
+    #expect(chmod(alpha.controlPath, 0o666) == 0)
+    // Whose it is the kernel notes when it connects.
+    try #require(seteuid(user) == 0)
+    defer { #expect(seteuid(0) == 0) }
+    return try ControlClient(path: alpha.controlPath)
+  }
+
   func info(_ id: String, on host: DaemonHost) throws -> ControlledConnection {
     try #require(try host.connections().first { $0.id == id })
   }

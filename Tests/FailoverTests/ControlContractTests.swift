@@ -51,7 +51,7 @@ struct ControlContractTests {
     withExtendedLifetime(peers) {}
   }
 
-  @Test func aServiceAndAUserHaveTheirLimits() throws {
+  @Test func aServiceHasItsLimit() throws {
     var options = DaemonHost.Options()
     options.more = "[[service]]\nname = \"small\"\nconnections = 2"
     let bench = try ContractBench(options)
@@ -71,6 +71,44 @@ struct ControlContractTests {
     // Room again.
     let _: Nothing = try control.call("Release", ReleaseParameters(id: first, how: "keep"))
     _ = try register(all[0], "small")
+  }
+
+  @Test func aUserHasALimitAndNoSayInAnothersConnections() throws {
+    var options = DaemonHost.Options.patient
+    options.node = "connections_per_user = 2"
+    let bench = try ContractBench(options)
+    let root = try bench.alpha.control()
+    let kept = try bench.protected(by: root)
+    let other = try bench.client(ofUser: 65534)
+    let theirs = try bench.protected(by: other)
+    _ = try bench.protected(by: other)
+    let unlucky = try bench.connect()
+    func register() throws {
+      let _: RegisterResult = try other.call(
+        "Register", RegisterParameters(service: "contract"), descriptors: [unlucky.server.socket.number])
+    }
+    let failure = #expect(throws: ControlClient.Failure.self) { try register() }
+    #expect(failure?.name == "io.holdfast.LimitExceeded")
+    #expect(failure?.description.contains("node.connections_per_user") == true)
+    // It is one user's, not everybody's.
+    _ = try bench.protected(by: root)
+    // Of the same service, and yet not theirs.
+    let calls: [(String, any Encodable & Sendable)] = [
+      ("Confirm", ConfirmParameters(id: kept.id, consumed: 0)),
+      ("Checkpoint", CheckpointParameters(id: kept.id, state: "")),
+      ("Release", ReleaseParameters(id: kept.id, how: "reset")),
+    ]
+    for (method, parameters) in calls {
+      func call(_ parameters: some Encodable) -> String? {
+        refusal { let _: Nothing = try other.call(method, parameters) }
+      }
+      #expect(call(parameters) == "io.holdfast.PermissionDenied", "\(method)")
+    }
+    try kept.server.send(Array("unharmed".utf8))
+    #expect(try kept.peer.receive(8) == Array("unharmed".utf8))
+    // Root may do everything; and then there is room again.
+    let _: Nothing = try root.call("Release", ReleaseParameters(id: theirs.id, how: "keep"))
+    try register()
   }
 
   @Test func whoMonitorsIsToldWhatHappens() throws {

@@ -18,6 +18,8 @@ public final class DaemonHost: Sendable {
     public var restartPatience = "10s"
     /// Whether the test plays the service manager, which keeps descriptors from one start to the next.
     public var isManaged = false
+    /// Further lines of the node's table.
+    public var node = ""
     /// Lines for the end of the file.
     public var more = ""
     /// The daemon's program; `nil` for the one that was built with this.
@@ -68,6 +70,7 @@ public final class DaemonHost: Sendable {
       [node]
       name = "\(name)"
       control = "\(control)"
+      \(options.node)
 
       [[pair]]
       name = "web"
