@@ -6,7 +6,7 @@ struct SoakCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "soak", abstract: "Crashes the active host again and again, at random instants, under every shape.")
 
-  @Option(help: "Crashes per shape.") var crashes = 50
+  @Option(help: "Crashes per shape; 0 for the exactly-once application alone.") var crashes = 50
   @Option(help: "Connections at once.") var connections = 20
   @Option(help: "Crashes under the exactly-once application, with 100 connections each.") var exactlyOnce = 10
   @Option(help: "dead_after of the daemons: more than the default where other work makes the machine late.")
@@ -16,7 +16,9 @@ struct SoakCommand: ParsableCommand {
   var proxy = false
 
   func validate() throws {
-    guard crashes > 0, connections > 0 else { throw ValidationError("crashes and connections must be positive") }
+    guard crashes >= (proxy || exactlyOnce == 0 ? 1 : 0), connections > 0, exactlyOnce >= 0 else {
+      throw ValidationError("crashes and connections must be positive")
+    }
     guard shape == nil || shape.flatMap(Shape.init(rawValue:)) != nil else {
       throw ValidationError("\(shape ?? "") is no shape")
     }
@@ -26,7 +28,7 @@ struct SoakCommand: ParsableCommand {
     if proxy { return try soakProxy() }
     let shapes = shape.flatMap(Shape.init(rawValue:)).map { [$0] } ?? Shape.allCases
     var violations = 0
-    for shape in shapes {
+    for shape in shapes where crashes > 0 {
       var stalls: [UInt64] = []
       for round in 1...crashes {
         var scenario = Failover(shape: shape, connections: connections)
@@ -72,7 +74,7 @@ struct SoakCommand: ParsableCommand {
   private func exactlyOnceViolations() -> Int {
     var violations = 0
     var checkpoints = 0
-    for round in 1...max(exactlyOnce, 1) where exactlyOnce > 0 {
+    for round in 1..<exactlyOnce + 1 {
       do {
         var scenario = ExactlyOnce(connections: 100)
         scenario.daemon.deadAfter = deadAfter

@@ -6,8 +6,8 @@ struct HolderSchedule {
   let slices = 6
   /// Between two steps of a search through all processes.
   let step: UInt64 = 5_000_000
-  /// Descriptors that a step looks at: about a millisecond, in which no packet moves.
-  let budget = 500
+  /// Descriptors that a step looks at, at 5 µs each: about a millisecond, in which no packet moves.
+  let budget = 250
   /// Searches in a row that do not find a socket before it counts as closed: one can miss a descriptor that a process is just
   /// passing to another.
   let absences = 2

@@ -35,7 +35,7 @@ struct ApplicationBench {
         )
       ])
     var lines: [(cells: [String], target: String, isMet: Bool)] = []
-    for held in [0, 5000] {
+    for held in [0, 3000] {
       let times = try close(held)
       let worst = times.max() ?? .nan
       lines.append(
