@@ -40,7 +40,7 @@ struct FencingModelTests {
     return search
   }
 
-  @Test(arguments: [["HOLD"], ["ALLOW"]])
+  @Test(arguments: [["HOLD"], ["ALLOW"], ["ARBITER", "PROMPT"]])
   func neverTwoThatSendAndNeverOldLedgers(configuration: [String]) throws {
     let search = try search(configuration)
     #expect(search.isSound, "\(search.text)")
@@ -56,6 +56,9 @@ struct FencingModelTests {
     ["HOLD", "GATE_OFF"], ["HOLD", "ACK_BEFORE_FOLD"], ["HOLD", "EPOCH_NOT_COMPARED"],
     ["HOLD", "EXPOSED_WITHOUT_PERMISSION"],
     ["ALLOW", "GATE_OFF"], ["ALLOW", "ACK_BEFORE_FOLD"], ["ALLOW", "EPOCH_NOT_COMPARED"], ["ALLOW", "NOT_WARY"],
+    ["ALLOW", "EQUAL_STEPS"],
+    ["ARBITER", "PROMPT", "GATE_OFF"], ["ARBITER", "PROMPT", "ACK_BEFORE_FOLD"],
+    ["ARBITER", "PROMPT", "EXPOSED_WITHOUT_PERMISSION"], ["ARBITER", "PROMPT", "LEASE_NOT_WATCHED"],
   ])
   func aBrokenPartIsFound(configuration: [String]) throws {
     let search = try search(configuration)

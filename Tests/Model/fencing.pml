@@ -4,14 +4,30 @@
  * assumed; what time gives is marked ASSUMED below.
  *
  * One of -DHOLD, -DALLOW, -DARBITER. With -DALLOW also -DPARTITION: the exception that the configuration describes.
- * Broken on purpose: -DGATE_OFF, -DACK_BEFORE_FOLD, -DEPOCH_NOT_COMPARED, -DEXPOSED_WITHOUT_PERMISSION, -DNOT_WARY.
+ * Broken on purpose: -DGATE_OFF, -DACK_BEFORE_FOLD, -DEPOCH_NOT_COMPARED, -DEXPOSED_WITHOUT_PERMISSION, -DNOT_WARY,
+ * -DEQUAL_STEPS, -DLEASE_NOT_WATCHED.
  */
 
 #ifndef PACKETS
-#define PACKETS 2       /* that are made of one connection */
+#ifdef ARBITER
+#define PACKETS 1       /* that are made of one connection */
+#else
+#define PACKETS 2
+#endif
 #endif
 #ifndef EPOCHS
-#define EPOCHS 4        /* where a run ends */
+#ifdef ALLOW
+#define EPOCHS 6        /* where a run ends */
+#else
+#define EPOCHS 4
+#endif
+#endif
+/* Acting in another's place outranks going alone, which nobody may have heard of. Elsewhere the arbiter sees to it, or nobody goes
+   alone, and then only the order counts. */
+#if defined(ALLOW) && !defined(EQUAL_STEPS)
+#define STEP 2
+#else
+#define STEP 1
 #endif
 #ifndef CRASHES
 #define CRASHES 1       /* of hosts, in all */
@@ -23,7 +39,11 @@
 #define BEATS 1         /* heartbeats under way in one direction */
 #endif
 #ifndef FRAMES
-#define FRAMES 2        /* records, or acknowledgements, under way in one direction */
+#ifdef ARBITER
+#define FRAMES 1        /* records, or acknowledgements, under way in one direction */
+#else
+#define FRAMES 2
+#endif
 #endif
 
 #ifdef HOLD
@@ -59,15 +79,17 @@
 mtype = { Starting, Active, Standby, Fenced, Down };           /* roles */
 mtype = { waiting, syncing, synced, exposed };                 /* of an active host's replication */
 mtype = { hello, syncEnd, record, handedOver, ack, leaving };  /* frames */
-mtype = { nothing, begin, takeOver, goAlone };                 /* what a host may not do unasked */
+mtype = { nothing, begin, takeOver, goAlone, void };           /* what a host may not do unasked; what it may not do any more */
 
 typedef Host {
   mtype role = Starting;
   mtype phase = waiting;
   byte epoch;             /* the highest that it was in or heard of; on disk */
   byte instance;
-  byte heardEpoch;        /* of the newest heartbeat, and the instance that sent it */
-  byte heardInstance;
+#ifndef ARBITER
+  byte heardEpoch;        /* of the newest heartbeat; an arbiter knows of every epoch itself */
+#endif
+  byte heardInstance;     /* that sent it */
   /* active */
   bool gateIsOpen;
   bool isAnnouncing;      /* it says that it goes on alone, and its gate is not open yet */
@@ -89,7 +111,7 @@ typedef Host {
   byte unfolded;          /* acknowledged, not folded: one more than the position, 0 for none */
 #endif
 #ifdef ARBITER
-  mtype grant = nothing;  /* a permission that it has not used */
+  mtype grant = nothing;  /* an epoch that it has won and not used */
   byte grantEpoch;
   bool maySpeak;          /* without a standby, until the arbiter lets others */
 #endif
@@ -98,11 +120,12 @@ typedef Host {
   bool isWary;            /* it stood still, and cannot know yet what has happened since */
   bool isTaught;          /* a heartbeat from after that lies before it */
   bool isTold;            /* the standby has it before it that this host goes on alone */
+  bool isUnsaid;          /* it goes on alone and has sent no heartbeat since */
 #endif
 }
 Host host[2];
 
-/* Heartbeats: role, replication, epoch, instance. What is not newer than the newest one is ignored, so of loss, duplication and
+/* Heartbeats (with -DPROMPT they take no time): role, replication, epoch, instance. What is not newer than the newest one is ignored, so of loss, duplication and
    reordering loss remains; what a full buffer does not take is lost, too. */
 chan beats[2] = [BEATS + MOMENTOUS] of { mtype, mtype, byte, byte };
 /* One replication connection at a time, each direction in order. What is in it is lost when its reader lets go. */
@@ -122,7 +145,9 @@ byte sessions;
 byte winner = NOBODY;
 byte winnerEpoch;
 byte holder = NOBODY;     /* who may be speaking without a standby */
-byte holderEpoch;
+byte formerWinner = NOBODY;  /* before, as long as the epoch may be given back */
+byte formerEpoch;
+bool isTaken;             /* somebody has won an epoch */
 #endif
 
 /* ---- what a packet that leaves must be ---- */
@@ -176,7 +201,7 @@ inline shed() {
   voidGrant();
 #endif
 #ifdef ALLOW
-  me.isTold = false;
+  me.isTold = false; me.isUnsaid = false;
 #endif
 }
 
@@ -184,18 +209,26 @@ inline shed() {
 inline letGo() { me.position = 0; me.left = 0; me.connection = 0 }
 
 #ifdef ARBITER
-inline voidGrant() { me.grant = nothing; me.grantEpoch = 0 }
+inline voidGrant() { if :: me.grant != nothing -> me.grant = void :: else fi }
+/* What was won is not given back any more. */
+inline settle() {
+  if
+  :: winner == h && me.grantEpoch == winnerEpoch -> formerWinner = NOBODY; formerEpoch = 0
+  :: else
+  fi;
+  me.grant = nothing; me.grantEpoch = 0
+}
 #define granted(what) (me.grant == what)
 #define speaks (me.maySpeak)
 inline raise() {
-  me.epoch = me.grantEpoch; voidGrant()
+  me.epoch = me.grantEpoch; settle()
 }
 #else
 #define granted(what) true
 #define speaks true
 inline raise() {
   if :: me.heardEpoch > me.epoch -> me.epoch = me.heardEpoch :: else fi;
-  me.epoch++
+  me.epoch = me.epoch + STEP
 }
 #endif
 
@@ -242,7 +275,11 @@ inline continueWithLedgers() {
   sayNow()
 }
 
-#define room (me.epoch < EPOCHS && me.heardEpoch < EPOCHS)
+#ifdef ARBITER
+#define room (me.epoch < EPOCHS)
+#else
+#define room (me.epoch + STEP <= EPOCHS && me.heardEpoch + STEP <= EPOCHS)
+#endif
 
 /* ---- what is ASSUMED of time ---- */
 
@@ -275,6 +312,8 @@ inline continueWithLedgers() {
 #ifdef ALLOW
 #define runs (!me.isPaused)
 #define isWaryNow (me.isWary)
+/* Between two decisions to go on alone there is time for three heartbeats. */
+#define mayGoAlone (!me.isUnsaid)
 #define isHeard (len(beats[1 - h]) < BEATS + MOMENTOUS)
 /* Heartbeats are read before the stream. */
 #define mayFold (len(beats[h]) == 0 && !me.isWary)
@@ -282,6 +321,7 @@ inline continueWithLedgers() {
 /* A host that stands still is one that takes no step for a while. */
 #define runs true
 #define isWaryNow false
+#define mayGoAlone true
 #define isHeard true
 #define mayFold true
 #endif
@@ -300,15 +340,25 @@ inline loseStandby() {
 
 /* ---- a heartbeat ---- */
 
+#ifdef PROMPT
+#define hasBeat (isUp(it))
+#define takeBeat() r = it.role; p = it.phase; e = it.epoch; i = it.instance
+#else
+#define hasBeat (len(beats[h]) > 0)
+#define takeBeat() beats[h]?r,p,e,i
+#endif
+
 inline hear() {
   if
-  :: (len(beats[h]) > 0) -> beats[h]?r,p,e,i;
+  :: hasBeat -> takeBeat();
     if
     :: i < me.heardInstance -> skip     /* that instance is over */
     :: else ->
-      me.heardInstance = i; me.heardEpoch = e;
+      me.heardInstance = i;
 #ifdef ARBITER
       if :: r == Active && me.grant != goAlone -> voidGrant() :: else fi;
+#else
+      me.heardEpoch = e;
 #endif
 #ifdef ALLOW
       if :: me.isTaught && (len(beats[h]) == 0) -> me.isWary = false; me.isTaught = false :: else fi;
@@ -317,6 +367,9 @@ inline hear() {
       :: (me.role == Starting || me.role == Fenced) && r == Active ->
         if :: e >= me.epoch || epochsDoNotCount -> becomeStandby(e) :: else fi
       :: me.role == Active && r == Active ->
+#ifdef ARBITER
+        assert(e != me.epoch);   /* Of two one wins; so the hosts' numbers say nothing, and it does not matter who is which. */
+#endif
         if :: (e > me.epoch || (e == me.epoch && h == 1)) && !epochsDoNotCount -> fence() :: else fi
       :: me.role == Active && r != Active && e > me.epoch ->
 #if defined(ALLOW)
@@ -362,9 +415,11 @@ inline endPermission() {
 
 inline die() {
   shed(); letGo();
-  me.role = Down; me.heardEpoch = 0; me.heardInstance = 0;
+  me.role = Down; me.heardInstance = 0;
 #ifdef ARBITER
-  me.maySpeak = false;
+  me.maySpeak = false; settle();
+#else
+  me.heardEpoch = 0;
 #endif
 #ifdef ALLOW
   me.isPaused = false; me.isWary = false; me.isTaught = false
@@ -375,14 +430,22 @@ proctype Run(bit h) {
   mtype r = 0; mtype p = 0; byte e = 0; byte i = 0;
   do
   /* -- heartbeats -- */
+#if defined(PROMPT)
+  /* They are read at once, or lost. */
+#elif defined(ARBITER)
+  /* One that was not read is lost when the next one is sent; never read, it was lost, too. */
+  :: d_step { isUp(me) -> drainBeats(beats[1 - h]); beats[1 - h]!me.role,me.phase,me.epoch,me.instance }
+#else
   :: atomic { isUp(me) && runs && (len(beats[1 - h]) < BEATS) -> beats[1 - h]!me.role,me.phase,me.epoch,me.instance;
 #ifdef ALLOW
+      me.isUnsaid = false;
       if :: me.isAnnouncing -> me.isTold = true :: else fi;
       if :: it.isWary && !it.isPaused -> it.isTaught = true :: else fi
 #endif
     }
-  :: d_step { isUp(me) && runs && (len(beats[h]) > 0) -> hear() }
-#if !defined(ALLOW) || defined(PARTITION)
+#endif
+  :: d_step { isUp(me) && runs && hasBeat -> hear() }
+#if defined(HOLD) || defined(PARTITION)
   :: d_step { (len(beats[h]) > 0) -> beats[h]?_,_,_,_ }            /* lost */
 #endif
 
@@ -400,7 +463,7 @@ proctype Run(bit h) {
       me.isFollowing = true;
       it.isServing = true; it.hasWrittenEnd = false;
 #ifdef ARBITER
-      it.grant = nothing; it.grantEpoch = 0;
+      if :: it.grant != nothing -> it.grant = void :: else fi;
 #endif
       it.isSyncEnding = (it.phase != exposed || it.isAnnouncing);
       it.isAnnouncing = false; it.phase = syncing;
@@ -465,8 +528,13 @@ proctype Run(bit h) {
 #endif
 
   /* -- the active host goes on alone -- */
-  :: d_step { me.role == Active && runs && me.phase == waiting && me.epoch < EPOCHS && granted(goAlone) && mayExposeNow && !isWaryNow && isHeard ->
-      raiseOwn(); me.phase = exposed; me.isAnnouncing = true; sayNow() }
+  :: atomic { me.role == Active && runs && me.phase == waiting && me.epoch < EPOCHS && granted(goAlone) && mayExposeNow && !isWaryNow && isHeard && mayGoAlone ->
+      raiseOwn(); me.phase = exposed; me.isAnnouncing = true;
+      /* It may stand still before anybody has heard it. */
+#ifdef ALLOW
+      if :: sayNow() :: me.isUnsaid = true fi
+#endif
+      }
   :: d_step { me.role == Active && runs && me.isAnnouncing && hasAnnounced && !isWaryNow -> me.isAnnouncing = false; me.gateIsOpen = true }
 
   /* -- silence -- */
@@ -506,24 +574,25 @@ proctype Run(bit h) {
 
 #ifdef ARBITER
   /* -- the arbiter: each of these is one compare-and-swap; its answer may come late, or not at all -- */
-  :: d_step { isUp(me) && me.grant == nothing && room &&
+  /* The hosts are alike: the first one that wins is called 0. */
+  :: d_step { isUp(me) && me.grant == nothing && room && (isTaken || h == 0) &&
       (me.role == Starting || me.role == Fenced || me.role == Standby || (me.role == Active && me.phase == waiting)) ->
       if
       :: me.role == Active -> r = goAlone
       :: me.role == Standby -> r = takeOver
       :: else -> r = begin
       fi;
-      e = (winnerEpoch > holderEpoch -> winnerEpoch : holderEpoch);
+      e = winnerEpoch;
 #ifdef EXPOSED_WITHOUT_PERMISSION
       if
       :: true ->
 #else
       if
       :: (holder != NOBODY && holder != h) || (r != begin && winner != NOBODY && winner != h && winnerEpoch > me.epoch) ->
-        /* Refused: this host learns of the epoch that another one has won. */
+        /* Refused: this host learns of the epoch that another one has won, unless that one may yet give it back. */
         if
         :: e > me.epoch && me.role == Active -> fence()
-        :: e > me.epoch && me.role != Active ->
+        :: e > me.epoch && me.role != Active && holder == NOBODY ->
           me.epoch = e;
           if :: e > me.sourceEpoch -> me.isComplete = false; me.isVoid = true :: else fi
         :: else
@@ -531,18 +600,32 @@ proctype Run(bit h) {
       :: else ->
 #endif
         if :: me.epoch > e -> e = me.epoch :: else fi;
-        if :: me.heardEpoch > e -> e = me.heardEpoch :: else fi;
         if
         :: e < EPOCHS ->
+          formerWinner = winner; formerEpoch = winnerEpoch;
           me.grant = r; me.grantEpoch = e + 1; me.maySpeak = true;
-          winner = h; winnerEpoch = e + 1; holder = h; holderEpoch = e + 1
+          winner = h; winnerEpoch = e + 1; holder = h; isTaken = true
         :: else
         fi
       fi;
       r = 0; e = 0 }
-  :: d_step { me.grant != nothing -> voidGrant() }              /* the answer was lost, or its cause is gone */
+  :: d_step { me.grant != nothing && me.grant != void -> voidGrant() }   /* the answer comes too late, or its cause is gone */
+  /* What was not used is as if it had not been won; or that cannot be said any more. */
+  :: d_step { me.grant == void ->
+      if
+      :: winner == h && winnerEpoch == me.grantEpoch ->
+        winner = formerWinner; winnerEpoch = formerEpoch;
+        if :: holder == h -> holder = NOBODY; me.maySpeak = false :: else fi
+      :: else
+      fi;
+      settle() }
+  :: d_step { me.grant == void -> settle() }
   /* ASSUMED: a host stops speaking alone before the arbiter lets others. */
+#ifdef LEASE_NOT_WATCHED
+  :: d_step { holder == h -> holder = NOBODY }
+#else
   :: d_step { holder == h -> holder = NOBODY; me.maySpeak = false; endPermission() }
+#endif
   :: d_step { holder == h && me.role == Active && me.phase == synced -> holder = NOBODY; me.maySpeak = false }
 #endif
   od
