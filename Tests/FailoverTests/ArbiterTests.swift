@@ -10,11 +10,11 @@ struct ArbiterTests {
     let streams: FailureDetectionTests.Streams
     var pair: ProtectedPair { streams.pair }
 
-    init(isSecure: Bool = false, policy: String = "allow") throws {
+    init(isSecure: Bool = false, policy: String = "allow", members: Int = 1) throws {
       var etcd: EtcdHost?
       let pair = try ProtectedPair(topology: Topology(withServer: true)) { topology in
         try topology.limit("200mbit")
-        let host = try EtcdHost(in: topology, isSecure: isSecure)
+        let host = try EtcdHost(in: topology, isSecure: isSecure, members: members)
         etcd = host
         var options = DaemonHost.Options()
         options.arbiter = host.configuration
@@ -162,6 +162,28 @@ struct ArbiterTests {
     lab.etcd.process?.signal(SIGCONT)
     try pair.waitForTakeover()
     try lab.streams.goOn()
+    #expect(try lab.streams.end() == [])
+  }
+
+  /// The endpoint that a host has used so far dies, and later another one stands still: with each it goes on to the next, before a
+  /// lease has ended.
+  @Test func oneOfSeveralEndpointsMayFail() throws {
+    let lab = try Lab(members: 3)
+    let pair = lab.pair
+    try pair.topology.crash(.beta)
+    try pair.alpha.waitUntil(role: "active", replication: "exposed")
+    lab.etcd.kill(0)
+    // Longer than a lease that is not renewed.
+    try FailureDetectionTests.passes(8_000_000_000)
+    try lab.streams.goOn()
+    #expect(try lab.status(.alpha).replication == "exposed" && lab.status(.alpha).arbiterProblem == nil)
+    #expect(!pair.alpha.log.contains("the lease has ended"), "\(pair.explanation)")
+    try pair.revive(.beta)
+    try lab.etcd.start(0)
+    lab.etcd.process(1)?.signal(SIGSTOP)
+    try lab.streams.crash(.alpha)
+    #expect(try lab.key("epoch").contains("\"beta\""))
+    lab.etcd.process(1)?.signal(SIGCONT)
     #expect(try lab.streams.end() == [])
   }
 
