@@ -93,6 +93,30 @@ struct OutputCommitTests {
     #expect(pair.beta.takeover == nil)
   }
 
+  /// A packet that its socket counts as sent is lost in the host before the daemon sees it. What comes behind it may not leave: a
+  /// record of it would lack what is before. TCP sends it again, all is recorded in order, and the standby can go on.
+  @Test func whatLeavesAGapInTheLedgerStays() throws {
+    var options = DaemonHost.Options()
+    options.deadAfter = "1s"
+    let streams = try FailureDetectionTests.Streams(options, shapes: [.download, .pingpong])
+    let pair = streams.pair
+    // Nobody reads that queue, so the kernel drops what goes there; one that was to be queued counts as sent (nf_queue()).
+    let rule = [
+      "OUTPUT", "-p", "tcp", "--sport", "7000:7004", "-m", "length", "--length", "200:", "-m", "statistic", "--mode",
+      "nth",
+      "--every", "25", "--packet", "0", "-j", "NFQUEUE", "--queue-num", "65000",
+    ]
+    try Tool.run("iptables", ["-w", "-t", "mangle", "-I"] + rule, in: pair.alpha.namespace)
+    for _ in 0..<3 { try streams.goOn() }
+    let counted = try Tool.run(
+      "iptables", ["-w", "-t", "mangle", "-L", "OUTPUT", "-v", "-n", "-x"], in: pair.alpha.namespace)
+    let lost = counted.split(separator: "\n").first { $0.contains("NFQUEUE") }?.split(separator: " ").first
+    #expect(try #require(lost.flatMap { Int($0) }) > 3, "\(counted)")
+    #expect(try pair.alpha.connections().allSatisfy(\.protected))
+    try streams.crash(.alpha)
+    #expect(try streams.end() == [])
+  }
+
   @Test func aDaemonThatIsKilledLeavesItsConnectionsSilent() throws {
     var options = DaemonHost.Options()
     options.deadAfter = "60s"
