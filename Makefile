@@ -34,7 +34,7 @@ test-build: install-deps
 	$(SWIFT) build --build-tests
 
 # Two hosts' pure cores in virtual time, SEEDS runs for each policy: a few million steps.
-SEEDS ?= 200
+SEEDS ?= 150
 simulate: install-deps
 	$(BUILD) --product holdfast-simulate
 	$(BIN)/holdfast-simulate --seeds $(SEEDS)

@@ -85,6 +85,8 @@ extension PairMachine {
     case cancelHandOver
     /// Let go of everything without a packet, and tell the standby to go on.
     case handOver
+    /// Standby: end the session with the active host, and connect again.
+    case leaveSource(String)
     /// End the standby's session; it may connect again.
     case detachStandby(String)
     /// `replication` changed.

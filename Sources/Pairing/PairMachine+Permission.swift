@@ -9,8 +9,13 @@ extension PairMachine {
   /// No active host was heard for so long that it counts as dead.
   public var isActiveSilent: Bool { peer.activeSilence >= peer.tolerance }
 
-  /// The first epoch that is above all that this host knows.
-  var nextEpoch: UInt64 { max(epoch, peer.latest?.epoch ?? 0) + 1 }
+  /// The first epoch that is above all that this host knows, and above what the other one may have entered unheard.
+  ///
+  /// An active host whose standby is gone goes on alone in the next epoch, and may stand still before anybody has heard so. Who
+  /// then acts in its place must not be in the same one: two steps outrank one.
+  func nextEpoch(for purpose: Purpose) -> UInt64 {
+    max(epoch, peer.latest?.epoch ?? 0) + (purpose == .goAlone ? 1 : 2)
+  }
 
   func isPreferred(to heartbeat: Heartbeat) -> Bool {
     let mine = configuration.prefersActive
@@ -29,7 +34,7 @@ extension PairMachine {
   mutating func permission(for purpose: Purpose) -> [Action]? {
     guard configuration.asks != .nobody else { return nil }
     if let granted = permission.epoch(for: purpose, now: now) {
-      if granted >= nextEpoch { return nil }
+      if granted >= nextEpoch(for: purpose) { return nil }
       permission.void()
     }
     return ask(purpose)
@@ -39,27 +44,36 @@ extension PairMachine {
   mutating func ask(_ purpose: Purpose) -> [Action] {
     guard configuration.asks != .nobody else { return [] }
     let known = max(epoch, peer.latest?.epoch ?? 0)
-    return permission.ask(purpose, epoch: known + 1, known: known, now: now).map { [.ask($0)] } ?? []
+    return permission.ask(purpose, epoch: nextEpoch(for: purpose), known: known, now: now).map { [.ask($0)] } ?? []
   }
 
   /// Enters the next epoch, or the one that was granted.
   mutating func raiseEpoch(for purpose: Purpose) {
-    epoch = max(nextEpoch, permission.epoch(for: purpose, now: now) ?? 0)
+    epoch = max(nextEpoch(for: purpose), permission.epoch(for: purpose, now: now) ?? 0)
     permission.void()
   }
 
   mutating func hear(_ answer: Answer, to number: UInt64) -> [Action] {
     guard let question = permission.answered(number) else { return [] }
+    if case .unavailable = answer {} else { isOutbid = false }
     switch answer {
     case .granted(let epoch):
-      guard epoch >= nextEpoch else { return [] }
+      guard epoch >= nextEpoch(for: question.purpose) else { return [] }
       permission.give(
         question, epoch: epoch, until: now + configuration.asks.lead + 2 * configuration.interval)
       defer { if configuration.asks == .arbiter { permission.void() } }
       return decide()
-    case .refused(let reason, let epoch):
+    case .refused(let reason, let epoch, let isHeld):
       permission.deny(question, until: now + configuration.askAgainAfter)
-      return [.note(.notPermitted(question.purpose, reason: reason))] + (epoch.map { learn(of: $0, reason) } ?? [])
+      let note = Action.note(.notPermitted(question.purpose, reason: reason))
+      guard let epoch, epoch > self.epoch else { return [note] }
+      if role == .active { return [note] + fence(reason) }
+      isOutbid = isHeld
+      guard !isHeld else { return [note] }
+      learn(of: epoch)
+      // It asks again at once, as one that knows.
+      permission.void()
+      return [note] + decide()
     case .unavailable(let reason):
       permission.deny(question, until: now + configuration.askAgainAfter)
       return [.note(.notPermitted(question.purpose, reason: reason))] + actByConsent(question.purpose)
@@ -75,6 +89,10 @@ extension PairMachine {
     switch (role, latest.role) {
     case (.standby, .starting), (.standby, .fenced):
       guard isHeir || peer.activeSilence >= peer.tolerance else { return [] }
+      // The arbiter did not say what has become of the ledgers' epoch. The other host does, if it was in a later one.
+      if isOutbid { replica.discard() }
+      replica.learn(of: latest.epoch)
+      guard replica.isComplete || configuration.mayExpose else { return [] }
       return takeOver(isHeir ? .handover : .peerSilent, isMute: true)
     case (.starting, .starting), (.starting, .fenced), (.fenced, .starting), (.fenced, .fenced):
       guard isPreferred(to: latest) else { return [] }
@@ -83,13 +101,11 @@ extension PairMachine {
     }
   }
 
-  /// Another host has won that epoch, and may have been active in it.
-  private mutating func learn(of epoch: UInt64, _ reason: String) -> [Action] {
-    guard epoch > self.epoch else { return [] }
-    if role == .active { return fence(reason) }
+  /// Another host has won that epoch, and may have been active in it. While it can still give it back unused this is not learned:
+  /// what this host says of it would end an active host to which nothing has happened.
+  private mutating func learn(of epoch: UInt64) {
     if role == .standby { replica.learn(of: epoch) }
     self.epoch = epoch
-    return []
   }
 
   mutating func endPermission() -> [Action] {

@@ -74,6 +74,8 @@ public struct PairMachine: Sendable {
   /// Standby: the active host has let go in this host's favour.
   var isHeir = false
   var permission = Permission()
+  /// Standby: when the arbiter was last asked, the other host held an epoch that this one has not heard of, used or not.
+  var isOutbid = false
   /// Active and exposed: when the gate opens, ns; nil once it has.
   var opensAt: UInt64?
   /// Active: the sync has ended on the stream, so a standby may count itself synced.
@@ -141,7 +143,7 @@ public struct PairMachine: Sendable {
   public func lastHeard(path: Int) -> UInt64? { peer.lastHeard.indices.contains(path) ? peer.lastHeard[path] : nil }
   public func isAlive(path: Int, now: UInt64) -> Bool { peer.isAlive(path: path, now: now) }
   /// The ledgers on this standby are what the active host's peers saw.
-  public var areLedgersCurrent: Bool { replica.isComplete }
+  public var areLedgersCurrent: Bool { replica.isComplete && !isOutbid }
 
   // MARK: Time
 
@@ -260,10 +262,15 @@ public struct PairMachine: Sendable {
     case (.fenced, .active): return becomeStandby("\(heartbeat.node) is active", following: heartbeat.epoch)
     case (.standby, .active):
       replica.hear(heartbeat)
+      isOutbid = false
       if !replica.isComplete { isHeir = false }
       epoch = max(epoch, heartbeat.epoch)
+      return replica.endSession(after: heartbeat) ? [.leaveSource("\(heartbeat.node) has started anew")] : []
+    case (.standby, _):
+      // It may have gone on alone until it died, and nobody heard so.
+      replica.learn(of: heartbeat.epoch)
       return []
-    case (.starting, _), (.active, _), (.fenced, _), (.standby, _): return []
+    case (.starting, _), (.active, _), (.fenced, _): return []
     }
   }
 
@@ -344,6 +351,7 @@ public struct PairMachine: Sendable {
       self.epoch = max(self.epoch, epoch)
     case .syncCompleted: replica.complete()
     case .sourceLeft: replica.discard()
+    case .sourceLost: replica.endSession()
     case .handedOver:
       // It has gone on since: heartbeats overtake the stream.
       guard replica.isComplete else { return [] }
@@ -395,6 +403,7 @@ public struct PairMachine: Sendable {
     self.epoch = max(self.epoch, epoch)
     permission.void()
     isHeir = false
+    isOutbid = false
     role = .standby
     replication = .waiting
     replica = ReplicaView()

@@ -8,6 +8,8 @@ struct ReplicaView: Hashable, Sendable {
   /// The active host's epoch when the session began, and its instance.
   private var epoch: UInt64 = 0
   private var instance: UInt64 = 0
+  /// The session lasts, for all that is known.
+  private var hasSession = false
 
   /// A new session: what was known is replaced.
   /// - Parameter isPast: the active host has said since that it is in a later epoch: heartbeats overtake the stream.
@@ -16,6 +18,18 @@ struct ReplicaView: Hashable, Sendable {
     isVoid = isPast
     self.epoch = epoch
     self.instance = instance
+    hasSession = true
+  }
+
+  /// The session has ended. That says nothing against what came in it.
+  mutating func endSession() { hasSession = false }
+
+  /// A session whose source's daemon is another one by now: a host that died said nothing, and a standby sends nothing that would
+  /// be answered with a reset. Says so once.
+  mutating func endSession(after heartbeat: Heartbeat) -> Bool {
+    guard hasSession, heartbeat.instance != instance else { return false }
+    hasSession = false
+    return true
   }
 
   mutating func complete() { isComplete = !isVoid }

@@ -142,7 +142,7 @@ struct BootedHostTests {
       try pair.waitUntilSynced(active: .alpha)
       try pair.waitForProgress(clients, after: "restart \(round)")
       let status = try pair.status(.alpha)
-      #expect(status?.epoch == 1 && status?.connections == 4)
+      #expect(status?.epoch == 2 && status?.connections == 4)
     }
     #expect(
       try alpha.journal(of: "holdfastd", "MESSAGE_ID=fd8026e936d0464290205011e19fb5bc").split(separator: "\n").count

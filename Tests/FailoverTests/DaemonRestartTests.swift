@@ -20,7 +20,7 @@ struct DaemonRestartTests {
 
   private static func expectNoTakeover(_ pair: ProtectedPair) throws {
     #expect(pair.beta.takeover == nil, "\(pair.explanation)")
-    #expect(try pair.alpha.status().pairs.first?.epoch == 1)
+    #expect(try pair.alpha.status().pairs.first?.epoch == 2)
   }
 
   @Test(arguments: [Shape.download, .upload, .both, .pingpong])

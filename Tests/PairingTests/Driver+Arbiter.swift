@@ -8,10 +8,12 @@ extension Driver {
     var leaseEnds: UInt64 = 0
     /// Whom it cannot reach.
     var unreachable: Set<String> = []
-    /// ms that a message takes, one way.
-    var delay: UInt64 = 2
+    /// ms that a message takes, one way, by host.
+    var delays: [String: UInt64] = [:]
     /// By host, what it was granted.
     var held: [String: Grant] = [:]
+
+    func delay(_ host: String) -> UInt64 { delays[host] ?? 2 }
 
     mutating func expire(_ now: UInt64) { if now >= leaseEnds { record.holder = nil } }
   }
@@ -27,10 +29,19 @@ extension Driver {
   private var lease: UInt64 { number("lease", 1000) }
 
   func ask(_ question: PairMachine.Question, for host: String) {
+    guard !isExternal else { return askManager(question, for: host) }
     let instance = hosts[host]?.starts
     var isOver = false
     func answer(_ answer: PairMachine.Answer, _ grant: Grant?, _ driver: Driver) {
-      guard !isOver, let state = driver.hosts[host], !state.isDead, state.starts == instance else { return }
+      guard let state = driver.hosts[host], !state.isDead, state.starts == instance else { return }
+      guard !isOver else {
+        // What was won and comes too late is given back, unless a later question has won, too.
+        if let grant, driver.arbiter.held[host] == nil {
+          driver.arbiter.held[host] = grant
+          driver.giveBack(host)
+        }
+        return
+      }
       isOver = true
       guard !state.isPaused else {
         driver.hosts[host]?.messages.append { $0.hear(answer, grant, to: question, on: host) }
@@ -44,11 +55,27 @@ extension Driver {
     }
     let asked = now
     after(number("timeout", 300)) { answer(.unavailable(reason: "the arbiter does not answer"), nil, $0) }
-    after(arbiter.delay) { driver in
+    after(arbiter.delay(host)) { driver in
       guard !driver.arbiter.unreachable.contains(host) else { return }
       let (reply, grant) = driver.decide(question, for: host, asked: asked)
-      driver.after(driver.arbiter.delay) { answer(reply, grant, $0) }
+      driver.after(driver.arbiter.delay(host)) { answer(reply, grant, $0) }
     }
+  }
+
+  /// As the daemon has it, the answer is there at once.
+  private func askManager(_ question: PairMachine.Question, for host: String) {
+    let isPromoted = hosts[host]?.isPromoted == true
+    let answer =
+      isPromoted
+      ? PairMachine.Answer.granted(epoch: question.epoch) : .refused(reason: "the manager has not promoted it")
+    handle(.answer(to: question.number, answer), on: host)
+  }
+
+  /// A host that was active and is not any more has to be promoted again.
+  func followPromotion(_ host: String) {
+    let isActive = hosts[host]?.machine?.role == .active
+    if hosts[host]?.wasActive == true, !isActive { hosts[host]?.isPromoted = false }
+    hosts[host]?.wasActive = isActive
   }
 
   private func hear(_ answer: PairMachine.Answer, _ grant: Grant?, to question: PairMachine.Question, on host: String) {
@@ -90,11 +117,11 @@ extension Driver {
       return handle(.permissionEnded, on: host)
     }
     let asked = now
-    after(arbiter.delay) { driver in
+    after(arbiter.delay(host)) { driver in
       driver.arbiter.expire(driver.now)
       guard !driver.arbiter.unreachable.contains(host), driver.arbiter.record.holder?.node == host else { return }
       driver.arbiter.leaseEnds = driver.now + driver.lease
-      driver.after(driver.arbiter.delay) { $0.arbiter.held[host]?.until = asked + $0.lease }
+      driver.after(driver.arbiter.delay(host)) { $0.arbiter.held[host]?.until = asked + $0.lease }
     }
   }
 
@@ -107,7 +134,7 @@ extension Driver {
     }
     arbiter.held[host] = nil
     note(host, grant.wasUsed ? "gives the lease back" : "gives back what it won and did not use")
-    after(arbiter.delay) { driver in
+    after(arbiter.delay(host)) { driver in
       driver.arbiter.expire(driver.now)
       guard !driver.arbiter.unreachable.contains(host), driver.arbiter.record.holder?.node == host else { return }
       driver.arbiter.record.holder = nil

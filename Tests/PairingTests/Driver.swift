@@ -18,6 +18,9 @@ final class Driver {
     /// The session that its end of the channel is in.
     var session: Int?
     var follows = false
+    /// The cluster manager lets it act alone.
+    var isPromoted = false
+    var wasActive = false
     /// Everything that it ever said, by instance and sequence number.
     var said: [UInt64: [Heartbeat]] = [:]
   }
@@ -92,10 +95,13 @@ final class Driver {
       mayExpose: settings["policy"] != "hold", asks: asks)
   }
 
+  /// A cluster manager is asked.
+  var isExternal: Bool { settings["asks"] == "external" }
+
   var asks: PairMachine.Asks {
     switch settings["asks"] {
     case "network": .network(lead: number("lead", 90) * 1_000_000)
-    case "arbiter": .arbiter
+    case "arbiter", "external": .arbiter
     default: .nobody
     }
   }
@@ -111,6 +117,7 @@ final class Driver {
       perform(action, on: host)
     }
     giveBack(host)
+    followPromotion(host)
   }
 
   private func perform(_ action: PairMachine.Action, on host: String) {
@@ -124,7 +131,7 @@ final class Driver {
     case .becomeActive, .takeOver, .startOver:
       hosts[host]?.follows = false
       closeChannel(of: host)
-    case .fence, .detachStandby: closeChannel(of: host)
+    case .fence, .detachStandby, .leaveSource: closeChannel(of: host)
     case .prepareHandOver: finishHandOver(of: host)
     case .handOver:
       if let session = hosts[host]?.session {
@@ -147,6 +154,7 @@ final class Driver {
     case .fence(let reason): "fences itself: \(reason)"
     case .openGate: "opens the gate"
     case .holdGate: "holds the gate"
+    case .leaveSource(let reason): "leaves its session: \(reason)"
     case .detachStandby(let reason): "detaches its standby: \(reason)"
     case .setReplication(let phase): "replication \(phase)"
     case .prepareHandOver: "stops its sockets, to hand over"

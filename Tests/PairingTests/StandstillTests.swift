@@ -113,7 +113,7 @@ import Testing
     _ = machine.handle(.syncCompleted, now: now)
     _ = pass(4)
     #expect(machine.role == .active)
-    #expect(machine.epoch == 6)
+    #expect(machine.epoch == 7)
   }
 
   @Test mutating func aHandoverThatIsReadTooLateDoesNotCount() {

@@ -1,5 +1,5 @@
-import ArgumentParser
-import Simulation
+public import ArgumentParser
+public import Simulation
 
 /// Runs seeds, one after the other, until one violates something.
 struct Simulate: ParsableCommand {
@@ -11,13 +11,16 @@ struct Simulate: ParsableCommand {
   @Option(help: "How many seeds.") var seeds = 300
   @Option(help: "The first one.") var from: UInt64 = 0
   @Option(help: "Events in each run, before the faults end.") var steps = 4000
+  @Option(help: "One policy alone: \(Scenario.Policy.allCases.map(\.rawValue).joined(separator: ", ")).")
+  var policy: Scenario.Policy?
 
   func run() throws {
     var steps = 0
     var takeovers = 0
     var continued = 0
     var reset = 0
-    for policy in Scenario.Policy.allCases {
+    let policies = policy.map { [$0] } ?? Scenario.Policy.allCases
+    for policy in policies {
       for seed in from..<from + UInt64(seeds) {
         let outcome = World.run(seed, Scenario(policy: policy, steps: self.steps))
         steps += outcome.steps
@@ -31,9 +34,11 @@ struct Simulate: ParsableCommand {
       }
     }
     print(
-      "\(Scenario.Policy.allCases.count * seeds) runs, \(steps) steps: \(takeovers) takeovers, \(continued) connections continued, \(reset) reset, nothing violated"
+      "\(policies.count * seeds) runs, \(steps) steps: \(takeovers) takeovers, \(continued) connections continued, \(reset) reset, nothing violated"
     )
   }
 }
+
+extension Scenario.Policy: ExpressibleByArgument {}
 
 Simulate.main()

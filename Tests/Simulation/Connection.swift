@@ -28,8 +28,9 @@ final class Connection {
   var stamp: UInt32
   /// Who took over last, and what it held then; nothing else may come from anyone before it.
   var successor: (host: Int, sent: Int, told: Int, stamp: UInt32)?
-  /// Who serves it.
+  /// Who serves it, and who did before that one took over.
   var owner: Node
+  weak var former: Node?
 
   init(number: UInt64, owner: Node, _ random: inout SeededGenerator) {
     self.number = number

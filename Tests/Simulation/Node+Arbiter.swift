@@ -8,12 +8,14 @@ extension Node {
   private static let leaseMargin: UInt64 = 100_000_000
 
   func ask(_ question: PairMachine.Question) {
+    if world.manager != nil { return askForPromotion(question) }
     guard let arbiter = world.arbiter else { return violateUnasked(question) }
     var isOver = false
+    let instance = instance
     let asked = now
     func answer(_ answer: PairMachine.Answer, _ before: ArbiterRecord.Win?) {
       whenRunning { [weak self] in
-        guard let self, !isDead else { return }
+        guard let self, !isDead, self.instance == instance else { return }
         if case .granted(let epoch) = answer, !isOver || tenure == nil {
           tenure = Tenure(epoch: epoch, before: before, until: asked + Arbiter.lease - Self.leaseMargin)
         }
@@ -25,11 +27,18 @@ extension Node {
     }
     world.after(nanoseconds: Self.askPatience) { answer(.unavailable(reason: "no answer"), nil) }
     arbiter.carry(host) { [weak self] in
-      guard let self else { return }
+      guard let self, self.instance == instance else { return }
       let (reply, before) = arbiter.ask(question, by: name, instance: instance)
       if case .granted = reply { hasWon = true }
       arbiter.carry(host) { answer(reply, before) }
     }
+  }
+
+  /// As `ExternalArbiter` does.
+  private func askForPromotion(_ question: PairMachine.Question) {
+    let answer =
+      isPromoted ? PairMachine.Answer.granted(epoch: question.epoch) : .refused(reason: "this host is not promoted")
+    handle(.answer(to: question.number, answer))
   }
 
   private func violateUnasked(_ question: PairMachine.Question) {

@@ -12,7 +12,7 @@ extension Node {
   }
 
   private func act() {
-    guard machine.role == .active, handOverPosition == nil,
+    guard machine.role == .active, handOverPosition == nil, !isMute,
       let id = sockets.keys.sorted().randomElement(using: &world.random),
       let connection = world.connections[id], var socket = sockets[id]
     else { return flush() }
@@ -33,7 +33,7 @@ extension Node {
   /// A packet from the client.
   func ingress(_ packet: Packet) {
     let id = packet.connection.number
-    guard machine.role == .active, handOverPosition == nil else { return }
+    guard machine.role == .active, handOverPosition == nil, !isMute else { return }
     guard let ledger = book[id], var socket = sockets[id] else { return world.reset(packet.connection, by: self) }
     packet.payload.withUnsafeBytes { bytes in
       ledger.foldIngress(packet.header, bytes)

@@ -8,7 +8,7 @@ import TCPModel
 final class Node {
   unowned let world: World
   let host: Int
-  let instance: UInt64
+  private(set) var instance: UInt64
   var machine: PairMachine
   var source = ReplicationSource(gateIsOpen: false)
   var book = LedgerBook()
@@ -28,6 +28,8 @@ final class Node {
 
   /// The sockets stand still until the standby has everything to here.
   var handOverPosition: UInt64?
+  /// Its packets are dropped, in and out: its daemon is about to end and to start again.
+  var isMute = false
 
   /// Its gate has been open since its last standby was synced.
   var hasGoneAlone = false
@@ -35,9 +37,14 @@ final class Node {
   var hasWon = false
   /// What the arbiter has granted.
   var tenure: Tenure?
+  /// The cluster manager lets it act alone.
+  var isPromoted = false
+  private var wasActive = false
 
   var isDead = false
   var isPaused = false
+  /// When it next decides to go on alone, it stands still before it has said so.
+  var isToStandStill = false
   /// What came while it was paused: heartbeats first, as the daemon's loop has it.
   var pausedHeartbeats: [() -> Void] = []
   var pausedRest: [() -> Void] = []
@@ -68,6 +75,15 @@ final class Node {
     lastTick = now
     machine = PairMachine(
       world.configuration(of: Self.names[host]), instance: instance, epoch: world.epochs[host], now: now)
+  }
+
+  /// Another daemon goes on where this one's machine ended.
+  func renew(_ instance: UInt64) {
+    self.instance = instance
+    heartbeatSequence = 0
+    stalled = 0
+    lastTick = now
+    machine = PairMachine(world.configuration(of: name), instance: instance, resuming: machine.epoch, now: now)
   }
 
   /// Runs now, or when the node runs again; never on a node that is gone.
@@ -120,8 +136,17 @@ final class Node {
   func handle(_ event: PairMachine.Event) {
     let actions = machine.handle(event, now: now)
     world.epochs[host] = machine.epoch
-    for action in actions { perform(action) }
+    for action in actions {
+      if case .setReplication(.exposed) = action, isToStandStill, !actions.contains(.openGate) {
+        isToStandStill = false
+        world.stand(self, for: 250...2500)
+      }
+      perform(action)
+    }
     settleTenure()
+    // A host that stops being active has to be promoted again.
+    if wasActive, machine.role != .active { isPromoted = false }
+    wasActive = machine.role == .active
   }
 
   private func perform(_ action: PairMachine.Action) {
@@ -130,7 +155,7 @@ final class Node {
     case .becomeActive:
       stopClient()
       replica.reset()
-      if world.arbiter != nil { world.disown(by: self) }
+      if world.configuration(of: name).asks == .arbiter { world.disown(by: self) }
       world.claim(self)
     case .takeOver(let takeover): takeOver(takeover)
     case .becomeStandby:
@@ -142,6 +167,7 @@ final class Node {
       replica.reset()
     case .fence:
       world.outcome.fenced += 1
+      world.checkFence(of: self)
       handOverPosition = nil
       source.gate.close()
       letEverythingGo()
@@ -166,6 +192,7 @@ final class Node {
       source.gate.open()
       letGo()
     case .holdGate: source.gate.close()
+    case .leaveSource: closeClient()
     case .detachStandby: closeServer()
     case .setReplication(let phase):
       if phase == .exposed { world.outcome.exposures += 1 }
@@ -185,6 +212,7 @@ final class Node {
   }
 
   private func sendHeartbeat() {
+    guard !isPaused else { return }
     heartbeatSequence += 1
     world.carry(machine.heartbeat(sequence: heartbeatSequence), from: self)
   }
@@ -373,6 +401,7 @@ final class Node {
 
   private func restore(_ connection: Connection, _ ledger: Ledger) {
     let state = ledger.state
+    connection.former = connection.owner
     connection.owner = self
     sockets[connection.number] = HostSocket(
       una: state.sndUna.distance(from: connection.hostOrigin), nxt: state.sndNxt.distance(from: connection.hostOrigin),

@@ -1,6 +1,6 @@
 /// What a run is about. Everything else follows from the seed.
 public struct Scenario: Sendable {
-  public enum Policy: Sendable, CaseIterable {
+  public enum Policy: String, Sendable, CaseIterable {
     /// No host ever acts alone unless the other one cannot: any failure of the network may happen.
     case hold
     /// An active host without a standby goes on alone: no arbiter stands behind it, so one heartbeat path always works, except
@@ -8,6 +8,11 @@ public struct Scenario: Sendable {
     case allow
     /// A host that would act alone asks an arbiter first: any failure of the network may happen, towards the arbiter, too.
     case arbiter
+    /// A cluster manager says which host may act alone. It knows nothing of ledgers, so that one heartbeat path works here, too.
+    case external
+
+    /// Two heartbeats in a row may be lost on a path that never breaks; on the other one anything may happen.
+    var needsAPath: Bool { self == .allow || self == .external }
   }
 
   /// A part of the system made wrong on purpose: the invariants must notice.
@@ -51,6 +56,8 @@ public struct Outcome: Sendable {
   public var continued = 0
   public var reset = 0
   public var exposures = 0
+  /// Daemons that went on with the connections of their predecessors.
+  public var resumed = 0
   public var fenced = 0
   public var bytes = 0
 

@@ -16,17 +16,15 @@ extension World {
       after(milliseconds: random.chance(30) ? 5...150 : 100...4000) { [self] in start(host) }
     case 22..<42:
       guard let node = nodes[host], !node.isPaused else { return }
-      note(node, "stands still")
-      node.isPaused = true
-      after(milliseconds: random.chance(50) ? 20...260 : 200...2500) { [weak node, self] in
-        guard let node, node.isPaused, !node.isDead else { return }
-        note(node, "goes on")
-        node.resume()
+      if random.chance(20) {
+        node.isToStandStill = true
+      } else {
+        stand(node, for: random.chance(50) ? 20...260 : 200...2500)
       }
     case 42..<64: cut(0)
-    case 64..<78: if scenario.policy != .allow { cut(1) } else { cut(0) }
+    case 64..<78: if scenario.policy.needsAPath { cut(0) } else { cut(1) }
     case 78..<84:
-      if scenario.policy != .allow {
+      if !scenario.policy.needsAPath {
         cut(0)
         cut(1)
       }
@@ -41,11 +39,25 @@ extension World {
       note(node, "loses its channel")
       node.closeServer()
       node.closeClient()
+    case 93..<96:
+      guard let node = nodes[host], !node.isPaused else { return }
+      node.prepareRestart()
     default:
       guard let node = nodes[host], !node.isPaused else { return }
       note(node, "stops in order")
       node.stop()
       after(milliseconds: 50...3000) { [self] in start(host) }
+    }
+  }
+
+  /// The process is stopped for a while.
+  func stand(_ node: Node, for milliseconds: ClosedRange<Int>) {
+    note(node, "stands still")
+    node.isPaused = true
+    after(milliseconds: milliseconds) { [weak node, self] in
+      guard let node, node.isPaused, !node.isDead else { return }
+      note(node, "goes on")
+      node.resume()
     }
   }
 

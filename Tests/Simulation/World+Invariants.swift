@@ -49,7 +49,8 @@ extension World {
   /// A host goes on in the other's place: what it holds must be at least what the client has seen.
   func check(_ takeover: PairMachine.Takeover, by node: Node, _ ledgers: LedgerBook, wasComplete: Bool, former: Node?) {
     if wasComplete, !takeover.areLedgersUsable, let source = node.replicaSource, source === former,
-      source.machine.replication != .exposed, !source.hasGoneAlone, !source.hasWon, source.machine.role == .active
+      source.machine.replication != .exposed, !source.hasGoneAlone, !source.hasWon,
+      source.machine.role == .active || (arbiter != nil && source.machine.role == .fenced)
     {
       violate("\(node.name) has all ledgers of \(source.name), which never went on alone, and does not use them")
     }
@@ -85,6 +86,16 @@ extension World {
         violate("\(what) with the timestamp \(state.timestamp.value), and the client has seen \(connection.stamp)")
       }
       connection.successor = (node.host, sent, told, state.timestamp.value)
+    }
+  }
+
+  /// A host lets go of its connections, because another one is active: not in favour of the one in whose place it went on.
+  func checkFence(of node: Node) {
+    guard let other = nodes[1 - node.host], other.machine.role == .active else { return }
+    for connection in living where connection.owner === node && connection.former === other {
+      violate(
+        "\(node.name) gives way to \(other.name), with connection \(connection.number) that it went on with in that one's place"
+      )
     }
   }
 

@@ -25,6 +25,8 @@ public final class World {
 
   /// Who is asked before a host acts alone.
   private(set) var arbiter: Arbiter?
+  /// Who promotes hosts.
+  private(set) var manager: Manager?
 
   /// Cut ways, by path (0 the replication link, 1 the LAN) and receiving host.
   var cuts: Set<[Int]> = []
@@ -49,6 +51,7 @@ public final class World {
     random = SeededGenerator(seed: seed)
     outcome = Outcome(seed: seed)
     if scenario.policy == .arbiter { arbiter = Arbiter(self) }
+    if scenario.policy == .external { manager = Manager(self) }
   }
 
   var mayExpose: Bool { scenario.policy != .hold || scenario.sabotage == .exposedWithoutPermission }
@@ -57,7 +60,7 @@ public final class World {
     PairMachine.Configuration(
       node: name, pair: "web", prefersActive: name == "alpha", paths: 2, interval: Self.interval,
       deadAfter: Self.deadAfter, exposeAfter: Self.exposeAfter, mayExpose: mayExpose,
-      asks: arbiter == nil ? .nobody : .arbiter)
+      restartPatience: 2_000_000_000, asks: arbiter == nil && manager == nil ? .nobody : .arbiter)
   }
 
   // MARK: Time
@@ -72,6 +75,7 @@ public final class World {
     after(milliseconds: 0...300) { [self] in start(1) }
     after(milliseconds: 1...5) { [self] in actAsClient() }
     after(milliseconds: 2500...4000) { [self] in misbehave() }
+    manager?.start()
     while outcome.steps < scenario.steps, outcome.violation == nil { step() }
     if outcome.violation == nil { comeToRest() }
     if outcome.violation != nil { outcome.trace = log.suffix(150).map { "\(Self.text($0.time)) \($0.text)" } }
@@ -128,6 +132,17 @@ public final class World {
     }
   }
 
+  /// A daemon that ended with its connections kept starts again, on the same host.
+  func resume(_ node: Node) {
+    guard nodes[node.host] == nil else { return }
+    starts += 1
+    nodes[node.host] = node
+    node.beginAgain(instance: starts)
+    note(node, "starts with its connections")
+    outcome.resumed += 1
+    node.start()
+  }
+
   /// A host announces the service address.
   func claim(_ node: Node) { holder = node }
 
@@ -138,8 +153,8 @@ public final class World {
     for path in 0...1 {
       let way = [path, receiver]
       let isLost = cuts.contains(way) || (hasFaults && random.chance(12))
-      // Without an arbiter, one path at least is as good as the configuration assumes.
-      if isLost, scenario.policy != .allow || path == 0 || lost[way, default: 0] < 2 {
+      // Without an arbiter that counts epochs, one path at least is as good as the configuration assumes.
+      if isLost, !scenario.policy.needsAPath || path == 0 || lost[way, default: 0] < 2 {
         lost[way, default: 0] += 1
         continue
       }

@@ -22,6 +22,8 @@ import Testing
       (.hold, 303),
       // A standby slept through the death and the return of the host that it followed.
       (.allow, 84),
+      // A host that had taken over gave way to the former one: both were in the same epoch.
+      (.allow, 567),
     ] as [(Scenario.Policy, UInt64)])
   func whatWasFoundStaysMended(_ policy: Scenario.Policy, _ seed: UInt64) {
     let outcome = World.run(seed, Scenario(policy: policy, steps: 12_000))
@@ -51,7 +53,7 @@ import Testing
 
   /// The faults happen: a world in which nothing goes wrong proves nothing.
   @Test func thereIsSomethingToSurvive() {
-    var sum = (takeovers: 0, continued: 0, fenced: 0, exposures: 0)
+    var sum = (takeovers: 0, continued: 0, fenced: 0, exposures: 0, resumed: 0)
     for seed in 0..<5 as Range<UInt64> {
       for policy in Scenario.Policy.allCases {
         let outcome = World.run(seed, Scenario(policy: policy, steps: 8000))
@@ -59,8 +61,10 @@ import Testing
         sum.continued += outcome.continued
         sum.fenced += outcome.fenced
         sum.exposures += outcome.exposures
+        sum.resumed += outcome.resumed
       }
     }
-    #expect(sum.takeovers >= 5 && sum.continued >= 10 && sum.fenced >= 1 && sum.exposures >= 1, "\(sum)")
+    #expect(
+      sum.takeovers >= 5 && sum.continued >= 10 && sum.fenced >= 1 && sum.exposures >= 1 && sum.resumed >= 1, "\(sum)")
   }
 }

@@ -49,6 +49,7 @@ extension Pair {
     case .prepareHandOver: prepareHandOver()
     case .cancelHandOver: cancelHandOver()
     case .handOver: handOver()
+    case .leaveSource(let reason): client?.leave(reason)
     case .detachStandby(let reason): server?.detach(reason)
     case .setReplication(let phase):
       logger.event(

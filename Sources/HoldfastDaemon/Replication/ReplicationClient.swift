@@ -72,6 +72,9 @@ final class ReplicationClient {
     attempt()
   }
 
+  /// Ends the session, and connects again.
+  func leave(_ reason: String) { session?.close(reason) }
+
   func stop() {
     isFollowing = false
     retry?.disarm()

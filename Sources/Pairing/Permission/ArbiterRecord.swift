@@ -36,7 +36,8 @@ public struct ArbiterRecord: Hashable, Sendable {
   public func judge(_ question: PairMachine.Question, of node: String, instance: UInt64) -> Verdict {
     let last = max(winner?.epoch ?? 0, holder?.epoch ?? 0)
     if let holder, holder.node != node {
-      return .refused(.refused(reason: "\(holder.node) acts alone, in epoch \(holder.epoch)", epoch: last))
+      return .refused(
+        .refused(reason: "\(holder.node) acts alone, in epoch \(holder.epoch)", epoch: last, isHeld: true))
     }
     // What this host has to continue is from before.
     if question.purpose != .begin, let winner, winner.node != node, winner.epoch > question.known {

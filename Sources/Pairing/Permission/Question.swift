@@ -41,8 +41,10 @@ extension PairMachine {
 
   public enum Answer: Hashable, Sendable {
     case granted(epoch: UInt64)
-    /// - Parameter epoch: one that another host has won, if that is why.
-    case refused(reason: String, epoch: UInt64? = nil)
+    /// - Parameters:
+    ///   - epoch: one that another host has won, if that is why.
+    ///   - isHeld: whether that host may still give it back as if it had not won it.
+    case refused(reason: String, epoch: UInt64? = nil, isHeld: Bool = false)
     /// There is no answer. The host does not act.
     case unavailable(reason: String)
   }

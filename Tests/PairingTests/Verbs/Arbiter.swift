@@ -2,11 +2,12 @@ import Pairing
 
 extension Verb {
   /// Nothing passes between the arbiter and a host, or it does again; or its messages take longer.
-  static let arbiter = Verb(form: "arbiter gone|back [for HOST], arbiter takes N") { words, driver in
+  static let arbiter = Verb(form: "arbiter gone|back [for HOST], arbiter takes N [for HOST]") { words, driver in
     let words = words.map(String.init)
     guard words.count >= 2, words[0] == "arbiter" else { return false }
-    if words.count == 3, words[1] == "takes", let delay = UInt64(words[2]) {
-      driver.arbiter.delay = delay
+    if words.count == 3 || words.count == 5, words[1] == "takes", let delay = UInt64(words[2]) {
+      guard words.count == 3 || (words[3] == "for" && Driver.names.contains(words[4])) else { return false }
+      for host in words.count == 5 ? [words[4]] : Driver.names { driver.arbiter.delays[host] = delay }
     } else {
       guard words.count == 2 || (words.count == 4 && words[2] == "for" && Driver.names.contains(words[3])) else {
         return false
