@@ -66,6 +66,18 @@ struct ArbiterTests {
     #expect(try lab.streams.end() == [])
   }
 
+  /// Its threads that wait for etcd take no signal.
+  @Test(arguments: HostName.allCases)
+  func aDaemonThatIsStoppedEndsInOrder(host: HostName) throws {
+    let lab = try Lab()
+    let daemon = try #require(lab.pair[host].process)
+    daemon.signal(SIGTERM)
+    #expect(try daemon.wait(until: .seconds(20)) == 0)
+    try lab.pair[host.other].waitUntil(role: "active", replication: "exposed")
+    try lab.streams.goOn()
+    #expect(try lab.streams.end() == [])
+  }
+
   @Test func cutOffFromEachOtherTheOneThatReachesTheArbiterGoesOn() throws {
     let lab = try Lab()
     let pair = lab.pair
