@@ -7,17 +7,12 @@ import Testing
 /// The planned switchover: both hosts live, and the connections move.
 @Suite(.serialized)
 struct SwitchoverTests {
-  private static func switchOver(_ host: DaemonHost, pair: String = "web") throws {
-    try Tool.run(
-      Products.path(of: "holdfastctl"), ["switchover", pair, "--socket", host.controlPath], in: host.namespace)
-  }
-
   @Test(arguments: [Shape.download, .upload, .both, .pingpong, .idle])
   func theConnectionsMoveUnderLoad(_ shape: Shape) throws {
     var scenario = Failover(shape: shape, connections: 5)
     scenario.departure = { pair in
       let now = Topology.Crash.now
-      try Self.switchOver(pair.alpha)
+      try pair.alpha.switchOver()
       try pair.alpha.waitUntil(role: "standby", replication: "synced")
       return now
     }
@@ -58,7 +53,7 @@ struct SwitchoverTests {
     }
     scenario.departure = { pair in
       let now = Topology.Crash.now
-      try Self.switchOver(pair.alpha)
+      try pair.alpha.switchOver()
       return now
     }
     scenario.afterTakeover = { pair, client in
@@ -101,7 +96,7 @@ struct SwitchoverTests {
     }
     scenario.departure = { pair in
       let now = Topology.Crash.now
-      try Self.switchOver(pair.alpha)
+      try pair.alpha.switchOver()
       return now
     }
     scenario.afterTakeover = { pair, client in
@@ -119,7 +114,7 @@ struct SwitchoverTests {
     let client = try pair.connect(.pingpong)
     func refusal(_ host: DaemonHost, _ name: String) -> String {
       do {
-        try Self.switchOver(host, pair: name)
+        try host.switchOver(pair: name)
         return "it was not refused"
       } catch {
         return "\(error)"
@@ -149,7 +144,7 @@ struct SwitchoverTests {
     let client = try pair.connect(.idle)
     let beta = try #require(pair.beta.process)
     kill(beta.pid, SIGSTOP)
-    #expect(throws: LabError.self) { try Self.switchOver(pair.alpha) }
+    #expect(throws: LabError.self) { try pair.alpha.switchOver() }
     #expect(try pair.alpha.status().pairs.first?.role == "active")
     kill(beta.pid, SIGCONT)
     client.setSpeaking(true)
@@ -173,7 +168,7 @@ struct SwitchoverTests {
       let (from, to) = round % 2 == 0 ? (pair.alpha, pair.beta) : (pair.beta, pair.alpha)
       try from.waitUntil(role: "active", replication: "synced")
       let before = client.progress.least
-      do { try Self.switchOver(from) } catch { throw LabError("\(error)\(pair.explanation)") }
+      do { try from.switchOver() } catch { throw LabError("\(error)\(pair.explanation)") }
       try to.waitUntil(role: "active", replication: "synced")
       try wait(for: "the streams to go on, round \(round)\(pair.explanation)", until: .seconds(30)) {
         client.progress.least > before + 1_000_000

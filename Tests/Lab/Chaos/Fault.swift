@@ -104,9 +104,7 @@ extension ChaosEra {
     case .activeRestarts: return try restart(active)
     case .standbyRestarts: return try restart(standby)
     case .switchover:
-      try Tool.run(
-        Products.path(of: "holdfastctl"), ["switchover", "web", "--socket", pair[active].controlPath],
-        in: pair[active].namespace)
+      try pair[active].switchOver()
       return {}
     case .channelResets:
       try pair.topology.resetReplication(on: dice.falls(0.5) ? active : standby)

@@ -14,6 +14,12 @@ extension DaemonHost {
     try Tool.run(Products.path(of: "holdfastctl"), ["fence", "--config", configurationPath], in: namespace)
   }
 
+  /// Moves a pair to the other host.
+  /// - Throws: what the daemon says against it.
+  public func switchOver(pair: String = "web") throws {
+    try Tool.run(Products.path(of: "holdfastctl"), ["switchover", pair, "--socket", controlPath], in: namespace)
+  }
+
   /// Stops the daemon in order and starts it again.
   public func restart() throws {
     process?.stop()

@@ -71,6 +71,9 @@ struct BenchReport {
     table(rows)
   }
 
+  /// What has no target.
+  mutating func add(_ title: String, columns: [String], _ lines: [[String]]) { table([[title] + columns] + lines) }
+
   mutating func note(_ line: String) { text += "\n\(line)\n" }
 
   private mutating func verdict(_ name: String, _ target: String?, _ isMet: Bool?) -> [String] {
