@@ -37,19 +37,38 @@ public enum SegmentBuilder {
     fromPeer(state, sequence: state.rcvNxt, acknowledgement: state.sndNxt, flags: .ack)
   }
 
+  /// What the peer has sent and no acknowledgement covers yet, once more, for a socket that is restored before it: as if the network
+  /// had been late with it. The kernel takes it or not, as it would have taken the peer's own packets.
+  public static func unacknowledgedInput(of ledger: Ledger) -> [IPPacket] {
+    guard !ledger.input.finReceived else { return [] }
+    let bytes = ledger.input.unproven
+    let state = ledger.state
+    return stride(from: 0, to: bytes.count, by: largestPayload).map { start in
+      fromPeer(
+        state, sequence: state.rcvNxt + start, acknowledgement: state.sndUna, flags: .ack,
+        bytes[start..<min(start + largestPayload, bytes.count)])
+    }
+  }
+  /// Bytes: less than the loopback interface's MTU.
+  static let largestPayload = 32 << 10
+
   /// The window is the peer's own last one: a wrong one here would be believed.
   private static func fromPeer(
-    _ state: ConnectionState, sequence: SequenceNumber, acknowledgement: SequenceNumber, flags: SegmentHeader.Flags
+    _ state: ConnectionState, sequence: SequenceNumber, acknowledgement: SequenceNumber, flags: SegmentHeader.Flags,
+    _ payload: ArraySlice<UInt8> = []
   ) -> IPPacket {
     packet(
       from: state.flow.peer, to: state.flow.local,
       SegmentHeader(
         sequence: sequence, acknowledgement: acknowledgement,
-        window: UInt16(clamping: state.window.sendWindow >> UInt32(state.negotiated.sendWindowScale)), flags: flags))
+        window: UInt16(clamping: state.window.sendWindow >> UInt32(state.negotiated.sendWindowScale)), flags: flags),
+      payload)
   }
 
-  /// A segment without payload, from the first byte of its IP header on.
-  static func packet(from source: Endpoint, to destination: Endpoint, _ header: SegmentHeader) -> IPPacket {
+  /// A segment from the first byte of its IP header on.
+  static func packet(
+    from source: Endpoint, to destination: Endpoint, _ header: SegmentHeader, _ payload: ArraySlice<UInt8> = []
+  ) -> IPPacket {
     var tcp: [UInt8] = []
     tcp.append(bigEndian: source.port)
     tcp.append(bigEndian: destination.port)
@@ -64,6 +83,7 @@ public enum SegmentBuilder {
       tcp.append(bigEndian: header.timestampValue)
       tcp.append(bigEndian: header.timestampEcho)
     }
+    tcp += payload
     let sum = tcp.withUnsafeBytes { Checksum.sum($0) }
     let pseudo = Checksum.pseudoHeader(source.address, destination.address, count: tcp.count)
     let checksum = Checksum.value(sum &+ pseudo)

@@ -153,6 +153,42 @@ struct SwitchoverTests {
     #expect(try client.report(until: .seconds(30)).failures.isEmpty)
   }
 
+  /// What arrives while the sockets stand still moves with them: here the client cannot say it twice.
+  @Test func aRequestThatComesMeanwhileIsAnsweredByTheOtherHost() throws {
+    var options = DaemonHost.Options()
+    // Nothing else may end the attempt.
+    options.deadAfter = "20s"
+    options.exposeAfter = "20s"
+    let pair = try ProtectedPair(options: options)
+    try pair.startServers()
+    let client = try pair.connect(.idle)
+    let beta = try #require(pair.beta.process)
+    beta.signal(SIGSTOP)
+    let command = try LabProcess.start(
+      Products.path(of: "holdfastctl"), ["switchover", "web", "--socket", pair.alpha.controlPath],
+      in: pair.alpha.namespace)
+    try wait(for: "the sockets to stand still", until: .seconds(20)) { pair.alpha.log.contains("switchover:") }
+    client.setSpeaking(true)
+    try wait(for: "the request to wait in the queue", until: .seconds(20)) {
+      // linux/net/netfilter/nfnetlink_queue.c, seq_show: the third column counts what waits.
+      try Tool.run("cat", ["/proc/net/netfilter/nfnetlink_queue"], in: pair.alpha.namespace).split(separator: "\n")
+        .contains { $0.split(separator: " ").dropFirst(2).first != "0" }
+    }
+    func loseRequests(_ change: String) throws {
+      try Tool.run(
+        "iptables",
+        ["-w", change, "OUTPUT", "-d", Addresses.service4, "-m", "length", "--length", "100:", "-j", "DROP"],
+        in: pair.topology.client)
+    }
+    try loseRequests("-A")
+    beta.signal(SIGCONT)
+    #expect(try command.wait(until: .seconds(20)) == 0, "\(command.standardError)\(pair.explanation)")
+    try wait(for: "the answer\(pair.explanation)", until: .seconds(20)) { client.progress.least >= 64 }
+    try loseRequests("-D")
+    client.finish()
+    #expect(try client.report(until: .seconds(30)).failures.isEmpty)
+  }
+
   /// There and back again, under one stream.
   @Test func aPairMovesToAndFro() throws {
     var options = DaemonHost.Options()

@@ -54,6 +54,35 @@ import Testing
     #expect(try !parse(SegmentBuilder.probe(for: ledger, now: 9)).hasTimestamp)
   }
 
+  /// As far as it is whole; what lies behind a gap comes again from the peer.
+  @Test(arguments: [false, true])
+  func inputThatNobodyHasAcknowledgedComesOnceMore(_ v6: Bool) throws {
+    var random = SeededGenerator(seed: 3)
+    let bytes = random.bytes(70_000)
+    let ledger = Self.ledger(v6: v6) { image in
+      image.candidates = [
+        .init(sequence: image.state.rcvNxt, bytes: bytes, fin: false),
+        .init(sequence: image.state.rcvNxt + 80_000, bytes: [1, 2, 3], fin: false),
+      ]
+    }
+    var next = ledger.input.rcvNxt
+    var presented: [UInt8] = []
+    for packet in SegmentBuilder.unacknowledgedInput(of: ledger) {
+      #expect(packet.source == ledger.flow.peer.address && packet.destination == ledger.flow.local.address)
+      try packet.bytes.withUnsafeBytes { bytes in
+        let segment = try Segment.parse(bytes)
+        #expect(Checksum.isValid(segment, in: bytes))
+        #expect(segment.header.sequence == next)
+        #expect(segment.header.acknowledgement == ledger.output.sndUna)
+        #expect(segment.payloadOffset + segment.payloadCount == packet.bytes.count)
+        presented += segment.payload(in: bytes)
+        next = segment.end
+      }
+    }
+    #expect(presented == bytes)
+    #expect(SegmentBuilder.unacknowledgedInput(of: Self.ledger(v6: v6)).isEmpty)
+  }
+
   /// A window that the header cannot express is cut, never wrapped to a small one.
   @Test func aHugeWindowIsClamped() throws {
     let ledger = Self.ledger { image in

@@ -105,6 +105,32 @@ final class PacketPath {
     return count
   }
 
+  /// The connections move to the other host: what has come for them while their sockets stood still is recorded and dropped. That
+  /// host presents it to the restored sockets, and the peers' timers do not run out for it.
+  func surrender() {
+    report { () throws(SystemCallError) in
+      for _ in 0..<Self.mostBatches where try surrenderBatch() < PacketQueue.batch { break }
+    }
+  }
+
+  private func surrenderBatch() throws(SystemCallError) -> Int {
+    try queue.receive { packet in
+      guard let segment = parse(packet) else { return }
+      let flow = Flow(local: segment.destination, peer: segment.source)
+      // The stream's last word has to fit behind it, at once.
+      if packet.queue == ingressQueue, let connection = table[flow], hasGoodChecksum(packet, segment),
+        feed.source.outgoing.unsentCount < Self.mostSurrendered
+      {
+        let payload = segment.payload(in: packet.bytes)
+        connection.ledger.foldIngress(segment.header, payload)
+        feed.source.ingress(connection.id, segment.header, payload)
+      }
+      drop(packet.id, in: packet.queue)
+    }
+  }
+  /// Bytes.
+  private static let mostSurrendered = 1 << 18
+
   /// Lets go what the standby's latest acknowledgement, or an opened gate, permits.
   func releaseEgress() throws(SystemCallError) {
     isHeldBack = feed.source.gate.waitingCount > 0 && MonotonicClock.now > speaksUntil

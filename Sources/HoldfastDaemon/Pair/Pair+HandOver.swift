@@ -48,9 +48,10 @@ extension Pair {
     feed.source.gate.close()
     // First nothing comes any more: a packet that met no socket would be answered with a reset.
     holder.drop()
+    path.surrender()
     active.abandonAll()
     server?.sayGoodbye(.handover)
-    // What waited in the queues is dropped.
+    // What comes now is dropped.
     path.strangers = .drop
     packets?.setEnabled(true)
     unclaim?.disarm()

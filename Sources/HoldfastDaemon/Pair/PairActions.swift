@@ -126,7 +126,7 @@ extension Pair {
     // Meanwhile a connection may have ended, or have been taken away.
     for (connection, patience) in some where table[connection.id] === connection {
       active.watch(connection)
-      if connection.ledger.input.unconsumedCount > 0 { sampler.inputArrived(connection) }
+      if connection.ledger.input.mayHaveUnreported { sampler.inputArrived(connection) }
       desk.offer(connection, patience: patience)
     }
     if !unoffered.isEmpty { offering?.schedule() }

@@ -158,6 +158,8 @@ final class Takeover {
       if sentBoundary.isAfter(state.sndUna) { connection.hastyUntil = sentBoundary }
       connection.resending = Resending(sent: sentBoundary, end: state.sndNxt)
       table.insert(connection)
+      // The peer need not find out by its timer that nobody has acknowledged it.
+      for packet in SegmentBuilder.unacknowledgedInput(of: ledger) { try? sender.send(packet) }
       result.restored.append(connection)
       onRestored?(connection)
     } catch {

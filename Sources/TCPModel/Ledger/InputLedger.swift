@@ -60,6 +60,8 @@ public struct InputLedger: ~Copyable {
   public var unconsumedCount: Int { rcvNxt.distance(from: copiedSeq) - (finReceived ? 1 : 0) }
   /// Stream offset one past the last byte that the peer was told is delivered.
   public var received: Int64 { consumed + Int64(unconsumedCount) }
+  /// Bytes from `rcvNxt` on that are held without a hole and that no acknowledgement covers.
+  public var unproven: [UInt8] { finReceived ? [] : queue.bytes(unconsumedCount..<max(contiguousEnd, unconsumedCount)) }
   /// The sequence number up to which input is held without a hole, proven or not.
   public var contiguousSeq: SequenceNumber { copiedSeq + contiguousEnd }
 
