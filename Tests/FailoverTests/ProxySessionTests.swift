@@ -86,7 +86,7 @@ struct ProxySessionTests {
     let pipe = "\(lab.folder)/commands"
     try Tool.run("mkfifo", pipe)
     let transaction = try lab.client("psql", ["-v", "ON_ERROR_STOP=1", "-f", pipe] + here)
-    let benchmark = try lab.client("pgbench", ["-c", "4", "-t", "500", "-n"] + here)
+    let benchmark = try lab.client("pgbench", ["-c", "4", "-t", "1500", "-n"] + here)
     func alive() throws {
       for program in [transaction, benchmark] where !program.isRunning {
         throw LabError("\(program.name): \(program.standardError)\(lab.explanation)")
@@ -127,7 +127,7 @@ struct ProxySessionTests {
     }
     #expect(try ask("SELECT count(*), sum(number) FROM step") == "\(step)|\(step * (step + 1) / 2)")
     // Each of pgbench's transactions is there, once.
-    #expect(try ask("SELECT count(*) FROM pgbench_history") == "2000")
+    #expect(try ask("SELECT count(*) FROM pgbench_history") == "6000")
     #expect(
       try ask("SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(delta) FROM pgbench_history)") == "t")
   }
