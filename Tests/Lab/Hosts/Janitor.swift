@@ -42,10 +42,22 @@ enum Janitor {
     state.withLock { state in state.actions.removeAll { $0.token == token } }
   }
 
-  /// Undoes everything now.
+  /// Undoes everything now. One thread does: another one that comes here waits for the end of the process, which is near.
   static func cleanUp() {
-    state.withLock { $0.cleaner = pthread_self() }
+    let isFirst = state.withLock { state in
+      defer { state.cleaner = state.cleaner ?? pthread_self() }
+      return state.cleaner == nil
+    }
+    guard isFirst else { return waitUnlessCleaning() }
     while let last = state.withLock({ $0.actions.popLast() }) { last.action() }
+    // What another thread was just making.
+    for _ in 0..<50 where Namespace.removeOwn() { usleep(20_000) }
+  }
+
+  /// A thread that wants to go on while all is being undone stops here for good, unless it is the one that undoes it.
+  static func waitUnlessCleaning() {
+    let isOver = state.withLock { state in state.cleaner.map { pthread_equal($0, pthread_self()) == 0 } ?? false }
+    while isOver { pause() }
   }
 
   private static func install() {

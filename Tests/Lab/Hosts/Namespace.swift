@@ -127,6 +127,17 @@ public final class Namespace: Sendable {
     _ = try? Tool.run("ip", "netns", "del", name)
   }
 
+  /// Removes what this process has made and nothing refers to.
+  /// - Returns: whether there was any.
+  static func removeOwn() -> Bool {
+    let names = Files.list("/run/netns").filter { $0.hasPrefix("hf\(getpid())-") }
+    for name in names {
+      var status = stat()
+      if stat("/run/netns/\(name)", &status) == 0 { destroy(name: name, identity: UInt64(status.st_ino)) }
+    }
+    return !names.isEmpty
+  }
+
   /// Removes the namespaces of laboratories that were killed before they could: those named after a process that is gone.
   public static func removeLeftovers() {
     for name in Files.list("/run/netns") where name.hasPrefix("hf") {

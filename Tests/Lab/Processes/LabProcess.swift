@@ -28,6 +28,7 @@ public final class LabProcess: Sendable {
     input: [UInt8]? = nil, logs: String? = nil, name: String? = nil,
     passing descriptors: [(name: String, descriptor: Int32)] = [], quiet: Bool = false
   ) throws -> LabProcess {
+    Janitor.waitUnlessCleaning()
     let number = serial.add(1, ordering: .relaxed).newValue
     let path = try Tool.path(of: program)
     let name = name ?? String(path.split(separator: "/").last ?? "process")
