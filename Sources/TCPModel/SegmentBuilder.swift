@@ -39,11 +39,9 @@ public enum SegmentBuilder {
 
   /// What the peer has sent and no acknowledgement covers yet, once more, for a socket that is restored before it: as if the network
   /// had been late with it. The kernel takes it or not, as it would have taken the peer's own packets.
-  public static func unacknowledgedInput(of ledger: Ledger) -> [IPPacket] {
-    guard !ledger.input.finReceived else { return [] }
-    let bytes = ledger.input.unproven
-    let state = ledger.state
-    return stride(from: 0, to: bytes.count, by: largestPayload).map { start in
+  /// - Parameter bytes: from the ledger, `InputLedger.unproven`.
+  public static func unacknowledgedInput(_ bytes: [UInt8], for state: ConnectionState) -> [IPPacket] {
+    stride(from: 0, to: bytes.count, by: largestPayload).map { start in
       fromPeer(
         state, sequence: state.rcvNxt + start, acknowledgement: state.sndUna, flags: .ack,
         bytes[start..<min(start + largestPayload, bytes.count)])

@@ -133,16 +133,19 @@ struct SwitchoverTests {
     #expect(try client.report(until: .seconds(20)).failures.isEmpty)
   }
 
-  /// A standby that stops answering in the middle of it: the sockets go on where they are.
-  @Test func itIsUndoneWhenTheStandbyDoesNotAnswer() throws {
+  /// An idle connection, and nothing but what is waited for ends a switchover; with the standby's daemon.
+  private static func patientPair() throws -> (ProtectedPair, PatternClient, beta: LabProcess) {
     var options = DaemonHost.Options()
-    // Nothing else may end the attempt.
     options.deadAfter = "20s"
     options.exposeAfter = "20s"
     let pair = try ProtectedPair(options: options)
     try pair.startServers()
-    let client = try pair.connect(.idle)
-    let beta = try #require(pair.beta.process)
+    return (pair, try pair.connect(.idle), try #require(pair.beta.process))
+  }
+
+  /// A standby that stops answering in the middle of it: the sockets go on where they are.
+  @Test func itIsUndoneWhenTheStandbyDoesNotAnswer() throws {
+    let (pair, client, beta) = try Self.patientPair()
     kill(beta.pid, SIGSTOP)
     #expect(throws: LabError.self) { try pair.alpha.switchOver() }
     #expect(try pair.alpha.status().pairs.first?.role == "active")
@@ -155,14 +158,7 @@ struct SwitchoverTests {
 
   /// What arrives while the sockets stand still moves with them: here the client cannot say it twice.
   @Test func aRequestThatComesMeanwhileIsAnsweredByTheOtherHost() throws {
-    var options = DaemonHost.Options()
-    // Nothing else may end the attempt.
-    options.deadAfter = "20s"
-    options.exposeAfter = "20s"
-    let pair = try ProtectedPair(options: options)
-    try pair.startServers()
-    let client = try pair.connect(.idle)
-    let beta = try #require(pair.beta.process)
+    let (pair, client, beta) = try Self.patientPair()
     beta.signal(SIGSTOP)
     let command = try LabProcess.start(
       Products.path(of: "holdfastctl"), ["switchover", "web", "--socket", pair.alpha.controlPath],

@@ -67,7 +67,7 @@ import Testing
     }
     var next = ledger.input.rcvNxt
     var presented: [UInt8] = []
-    for packet in SegmentBuilder.unacknowledgedInput(of: ledger) {
+    for packet in SegmentBuilder.unacknowledgedInput(ledger.input.unproven, for: ledger.state) {
       #expect(packet.source == ledger.flow.peer.address && packet.destination == ledger.flow.local.address)
       try packet.bytes.withUnsafeBytes { bytes in
         let segment = try Segment.parse(bytes)
@@ -80,7 +80,8 @@ import Testing
       }
     }
     #expect(presented == bytes)
-    #expect(SegmentBuilder.unacknowledgedInput(of: Self.ledger(v6: v6)).isEmpty)
+    #expect(Self.ledger(v6: v6).input.unproven.isEmpty)
+    #expect(SegmentBuilder.unacknowledgedInput([], for: ledger.state).isEmpty)
   }
 
   /// A window that the header cannot express is cut, never wrapped to a small one.

@@ -78,8 +78,8 @@ final class LiveConnection {
     isEnding = image.isEnding
     hastyUntil = image.hastyUntil.map { SequenceNumber($0) }
     inode = SocketHolders.inode(of: socket.number) ?? 0
-    resending = Resending(
-      sent: try kernelWritten() - (try SocketQueues.unsent(socket.number)), end: ledger.output.sndNxt)
+    // Both count a FIN.
+    resending = Resending(sent: try writeSeq() - (try SocketQueues.unsent(socket.number)), end: ledger.output.sndNxt)
   }
 
   var id: UInt64 { ledger.identity.id }
@@ -142,17 +142,22 @@ final class LiveConnection {
     return nil
   }
 
-  /// write_seq without a FIN, or a little more: one past the last byte that the application has written.
+  /// One past the last byte that the application has written, or a little more.
   ///
-  /// The queue is read before the counter and after the state, so that an acknowledgement or a FIN in between makes the result too
-  /// high, never too low.
+  /// The state is read first, so that a FIN in between makes the result too high, never too low.
   func kernelWritten() throws(SystemCallError) -> SequenceNumber {
     let state = try TCPInfo(socket.number).state
+    let hasFin = state == .close ? ledger.output.finSent : state.hasSentFin
+    return try writeSeq() - (hasFin ? 1 : 0)
+  }
+
+  /// write_seq, which counts a FIN, or a little more: the queue is read before the counter, so that an acknowledgement in between makes
+  /// the result too high, never too low.
+  private func writeSeq() throws(SystemCallError) -> SequenceNumber {
     let unacknowledged = try SocketQueues.unacknowledged(socket.number)
     let info = try TCPInfo(socket.number)
     let acknowledged = Int(truncatingIfNeeded: info.bytesAcknowledged &- counters.bytesAcknowledged)
-    let hasFin = state == .close ? ledger.output.finSent : state.hasSentFin
-    return SequenceNumber(counters.sndUna) + (acknowledged + unacknowledged - (hasFin ? 1 : 0))
+    return SequenceNumber(counters.sndUna) + (acknowledged + unacknowledged)
   }
 }
 

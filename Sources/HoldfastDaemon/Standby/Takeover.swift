@@ -159,7 +159,7 @@ final class Takeover {
       connection.resending = Resending(sent: sentBoundary, end: state.sndNxt)
       table.insert(connection)
       // The peer need not find out by its timer that nobody has acknowledged it.
-      for packet in SegmentBuilder.unacknowledgedInput(of: ledger) { try? sender.send(packet) }
+      for packet in SegmentBuilder.unacknowledgedInput(ledger.input.unproven, for: state) { try? sender.send(packet) }
       result.restored.append(connection)
       onRestored?(connection)
     } catch {
