@@ -5,6 +5,8 @@ import TCPModel
 struct LedgerFixture {
   let ledger: Ledger
 
+  init(_ ledger: Ledger) { self.ledger = ledger }
+
   init(_ change: (inout LedgerImage) -> Void = { _ in }) {
     var image = ModelConnection(seed: 1, shape: .init(input: 1, output: 1)).baseline
     image.state.negotiated.sendWindowScale = 0

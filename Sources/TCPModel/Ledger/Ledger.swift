@@ -25,8 +25,12 @@ public final class Ledger {
   public private(set) var wasReset = false
   /// Urgent data was seen: its mark cannot be restored.
   public private(set) var sawUrgent = false
+  /// What is still missing since a daemon's crash; nil when nothing is.
+  public private(set) var gap: LedgerGap?
 
-  public init(_ image: LedgerImage) {
+  /// - Parameter gap: what the image lacks; it is then of no use to another host.
+  public init(_ image: LedgerImage, gap: LedgerGap? = nil) {
+    self.gap = gap
     let state = image.state
     identity = image.identity
     flow = state.flow
@@ -66,6 +70,7 @@ public final class Ledger {
     if header.flags.contains(.urg) { sawUrgent = true }
     updateSendWindow(header, formerUna: formerUna)
     if header.hasTimestamp, !header.sequence.isAfter(input.rcvNxt) { peerTimestamp = header.timestampValue }
+    if gap != nil { narrowGap { $0.acknowledge(header.acknowledgement) } }
     if payload.count > 0 || fin { input.take(payload, at: header.sequence, fin: fin, limit: offeredEdge + Self.slack) }
   }
 
@@ -84,6 +89,11 @@ public final class Ledger {
     guard input.prove(header.acknowledgement) else { return }
     if !checkpoints.pending.isEmpty { coverCheckpoints() }
     guard !header.acknowledgement.isBefore(window.receiveWindowUpdate) else { return }
+    if let gap, gap.needsEgress {
+      // Until now the largest window that there is was taken to be offered.
+      offeredEdge = header.acknowledgement
+      narrowGap { $0.leave() }
+    }
     window.receiveWindowUpdate = header.acknowledgement
     window.receiveWindow = UInt32(header.window) << UInt32(negotiated.receiveWindowScale)
     offeredEdge = .latest(offeredEdge, header.acknowledgement + Int(window.receiveWindow))
@@ -93,13 +103,28 @@ public final class Ledger {
   public func consume(upTo sequence: SequenceNumber) { input.consume(upTo: sequence) }
 
   /// The application says that it has consumed input up to a stream offset.
-  public func confirm(_ offset: Int64) { input.consume(upToOffset: offset) }
+  public func confirm(_ offset: Int64) {
+    input.consume(upToOffset: offset)
+    if gap != nil { narrowGap { $0.confirm(offset) } }
+  }
 
   /// The application's state, valid at the offsets that it names.
   public func checkpoint(_ checkpoint: Checkpoint) {
+    if gap != nil {
+      var isOfUse = true
+      narrowGap { isOfUse = $0.take(checkpoint) }
+      guard isOfUse else { return }
+    }
     checkpoints.append(checkpoint)
     keepInput()
     coverCheckpoints()
+  }
+
+  @inline(never)
+  private func narrowGap(_ change: (inout LedgerGap) -> Void) {
+    guard var narrower = gap else { return }
+    change(&narrower)
+    gap = narrower.isClosed ? nil : narrower
   }
 
   private func coverCheckpoints() {

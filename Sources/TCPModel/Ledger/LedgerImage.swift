@@ -107,6 +107,7 @@ extension Ledger {
   /// Why this connection could not be continued now; `nil` when it could.
   public var obstacle: String? {
     if wasReset { return "the connection was reset" }
+    if let gap { return gap.reason }
     if input.isBroken || output.isBroken {
       return "a packet passed that was not recorded; register the connection again"
     }

@@ -1,0 +1,78 @@
+/// What a live socket tells of itself without being disturbed, at one moment at which no packet of it passes.
+public struct LedgerSurvey: Hashable, Sendable {
+  /// Counts a FIN that was sent.
+  public var sndNxt: SequenceNumber
+  public var finSent: Bool
+  /// Stream offset one past the last byte that was sent.
+  public var sent: Int64
+  /// Counts the peer's FIN.
+  public var rcvNxt: SequenceNumber
+  public var finReceived: Bool
+  /// Stream offset of the first unread byte.
+  public var consumed: Int64
+  /// What the application has not read, bytes.
+  public var unread: [UInt8]
+  /// The peer's window, bytes.
+  public var sendWindow: UInt32
+  public var timestamp: TimestampClock
+  public var options: SocketOptions
+
+  public init(
+    sndNxt: SequenceNumber, finSent: Bool, sent: Int64, rcvNxt: SequenceNumber, finReceived: Bool, consumed: Int64,
+    unread: [UInt8], sendWindow: UInt32, timestamp: TimestampClock, options: SocketOptions
+  ) {
+    self.sndNxt = sndNxt
+    self.finSent = finSent
+    self.sent = sent
+    self.rcvNxt = rcvNxt
+    self.finReceived = finReceived
+    self.consumed = consumed
+    self.unread = unread
+    self.sendWindow = sendWindow
+    self.timestamp = timestamp
+    self.options = options
+  }
+}
+
+extension LedgerImage {
+  /// What never changes of a connection (who it is, what was negotiated), with nothing in its queues.
+  public var outline: LedgerImage {
+    var outline = self
+    outline.state.sndNxt = state.sndUna
+    outline.state.finSent = false
+    outline.state.sendQueue = []
+    outline.state.rcvNxt = state.copiedSeq
+    outline.state.finReceived = false
+    outline.state.receiveQueue = []
+    outline.reportedConsumed = state.copiedSeq
+    outline.candidates = []
+    outline.checkpoints = CheckpointLedger()
+    return outline
+  }
+
+  /// A ledger that begins where the socket is: `self` is the connection's outline. What it lacks its `LedgerGap` knows.
+  public func begun(at survey: LedgerSurvey) -> LedgerImage {
+    var image = outline
+    image.sent = survey.sent
+    image.consumed = survey.consumed
+    image.isBroken = false
+    image.state.sndUna = survey.sndNxt
+    image.state.sndNxt = survey.sndNxt
+    image.state.finSent = survey.finSent
+    image.state.rcvNxt = survey.rcvNxt
+    image.state.finReceived = survey.finReceived
+    image.state.receiveQueue = survey.unread
+    image.state.copiedSeq = survey.rcvNxt - (survey.unread.count + (survey.finReceived ? 1 : 0))
+    image.reportedConsumed = image.state.copiedSeq
+    image.state.timestamp = survey.timestamp
+    image.state.options = survey.options
+    // One before: the first packet of the peer says how large its window is (tcp_may_update_window).
+    image.state.window = WindowState(
+      sendWindowUpdate: survey.rcvNxt - 1, sendWindow: survey.sendWindow,
+      maximumWindow: max(state.window.maximumWindow, survey.sendWindow), receiveWindow: 0,
+      receiveWindowUpdate: survey.rcvNxt)
+    // The largest window there is: bytes that the peer was allowed to send must not be taken for forged.
+    image.offeredEdge = survey.rcvNxt + (0xffff << Int(state.negotiated.receiveWindowScale))
+    return image
+  }
+}
