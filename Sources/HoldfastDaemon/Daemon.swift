@@ -17,6 +17,8 @@ public final class Daemon {
   private let pairs: [Pair]
   private let manager: ServiceManager
   private let watch: HolderWatch
+  private let kept: RestartStore.Kept?
+  private let keep: SocketKeep?
   private var isEnding = false
   private var signals: [SignalSource] = []
 
@@ -25,6 +27,7 @@ public final class Daemon {
   init(configuration: Configuration, kept: RestartStore.Kept?, logger: Logger) throws {
     self.configuration = configuration
     self.logger = logger
+    self.kept = kept
     loop = try EventLoop()
     manager = ServiceManager()
     try ResourceLimits.raiseDescriptors()
@@ -49,6 +52,8 @@ public final class Daemon {
           loop: loop, logger: logger))
     }
     self.pairs = pairs
+    keep = SocketKeep.begin(instance: instance, loop: loop, logger: logger)
+    for pair in pairs { pair.keep = keep }
     kept?.distribute(to: pairs, logger: logger)
     let events = EventFeed()
     for pair in pairs { pair.report(to: events) }
@@ -86,7 +91,7 @@ public final class Daemon {
       pair.start()
     }
     // What was kept is here now, and out of date from here on.
-    RestartStore.clear()
+    RestartStore.clear(kept)
     manager.ready()
     tellStatus()
     logger.event(.started, "started", metadata: ["node": "\(configuration.node.name)", "pairs": "\(pairs.count)"])
@@ -107,6 +112,7 @@ public final class Daemon {
       pair.stop { [weak self] in
         waiting -= 1
         guard waiting == 0, let self else { return }
+        keep?.end()
         rules.remove()
         loop.exit(0)
       }
@@ -132,6 +138,7 @@ public final class Daemon {
 
   /// From here on nothing happens to the connections but what their applications do.
   private func leave(_ pairs: [Pair]) {
+    keep?.end()
     guard !pairs.isEmpty else {
       rules.remove()
       return loop.exit(0)

@@ -24,7 +24,7 @@ public enum DaemonStart {
       return 1
     }
     do {
-      let kept = RestartStore.take(logger: logger)
+      let kept = RestartStore.take(markMask: configuration.node.markMask, logger: logger)
       return try Daemon(configuration: configuration, kept: kept, logger: logger).run()
     } catch {
       logger.critical("the daemon cannot go on", metadata: ["error": "\(error)"])

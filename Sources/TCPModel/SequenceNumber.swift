@@ -2,7 +2,7 @@
 ///
 /// Only positions less than 2^31 apart can be ordered; every comparison here assumes it, as the kernel's `before()` and
 /// `after()` (include/net/tcp.h) do. It is deliberately not `Comparable`: the order is not transitive.
-public struct SequenceNumber: Hashable, Sendable {
+public struct SequenceNumber: Hashable, Codable, Sendable {
   public var rawValue: UInt32
 
   @inlinable public init(_ rawValue: UInt32) { self.rawValue = rawValue }

@@ -90,7 +90,9 @@ final class ContractBench {
   func wait(
     for what: String, of id: String, on host: DaemonHost, until condition: (ControlledConnection) -> Bool
   ) throws {
-    try Lab.wait(for: what, until: .seconds(30)) { condition(try info(id, on: host)) }
+    try Lab.wait(for: what, until: .seconds(30)) {
+      try host.connections().first { $0.id == id }.map(condition) ?? false
+    }
   }
 }
 

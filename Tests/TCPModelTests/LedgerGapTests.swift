@@ -13,7 +13,7 @@ import Testing
       sndNxt: SequenceNumber(5600), finSent: finSent, sent: 600, rcvNxt: SequenceNumber(1600), finReceived: false,
       consumed: 600 - Int64(unread.utf8.count), unread: Array(unread.utf8), sendWindow: 7000,
       timestamp: TimestampClock(value: 500, moment: 9, unit: .milliseconds), options: SocketOptions())
-    let image = before.ledger.image.begun(at: survey)
+    let image = before.ledger.outline.begun(at: survey)
     let gap = LedgerGap(
       output: survey.sndNxt, input: survey.consumed, needsConfirmation: retention == .confirm,
       needsCheckpoint: hadCheckpoint)
@@ -110,7 +110,7 @@ import Testing
     it.ingress(1000, "hello", ack: 5000)
     it.egress(5000, "world", ack: 1005)
     it.ingress(1005, "more", ack: 5000)
-    let outline = it.ledger.image.outline
+    let outline = it.ledger.outline
     #expect(outline.state.sendQueue.isEmpty && outline.state.receiveQueue.isEmpty && outline.candidates.isEmpty)
     #expect(outline.identity == it.ledger.identity && outline.state.negotiated == it.ledger.negotiated)
     #expect(Ledger(outline).obstacle == nil)

@@ -13,12 +13,14 @@ extension ActiveSide {
         reason: "the connection was registered with retention read: its input is consumed when it is read")
     }
     let former = ledger.input.reportedOffset
-    guard offset >= former else {
+    // After a crash the daemon does not know what was confirmed before.
+    guard offset >= former || ledger.gap?.needsConfirmation ?? false else {
       throw .invalidOffset(reason: "consumed \(offset) is behind \(former), which was confirmed before")
     }
     try checkConsumed(offset, of: connection)
-    guard offset > former else { return }
+    guard offset > former || connection.isSettling else { return }
     ledger.confirm(Int64(offset))
+    settle(connection)
     feed.source.confirm(connection.id, upTo: Int64(offset))
     feed.flushSoon()
   }
@@ -35,7 +37,7 @@ extension ActiveSide {
       let confirmed = ledger.identity.retention == .confirm && ledger.input.retainedFrom == nil
       let former = max(
         confirmed ? ledger.input.reportedOffset : ledger.input.consumed, ledger.checkpoints.lowestConsumed)
-      guard consumed >= former else {
+      guard consumed >= former || ledger.gap?.losesInput ?? false else {
         throw .invalidOffset(reason: "consumed \(consumed) is behind \(former): input before that is no longer held")
       }
       try checkConsumed(consumed, of: connection)
@@ -48,9 +50,16 @@ extension ActiveSide {
       try checkProduced(produced, of: connection)
     }
     let checkpoint = Checkpoint(state: state, consumed: consumed.map(Int64.init), produced: produced.map(Int64.init))
+    let isFirst = ledger.checkpoints.isEmpty
     ledger.checkpoint(checkpoint)
+    if isFirst { table.onChange?(connection) }
+    settle(connection)
     feed.source.checkpoint(connection.id, checkpoint)
     feed.flushSoon()
+  }
+
+  private func settle(_ connection: LiveConnection) {
+    if connection.isSettling { path.settle(connection) }
   }
 
   /// What the kernel has acknowledged to nobody yet may have been read all the same; what it does not have cannot.

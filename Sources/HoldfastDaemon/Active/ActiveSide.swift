@@ -163,6 +163,7 @@ final class ActiveSide {
         forget(connection, passing: 1_000_000_000)
       case .close:
         connection.isClosing = true
+        table.onChange?(connection)
         try SocketEnd.finish(connection.socket.number)
       case .reset:
         try SocketEnd.reset(connection.socket.number)

@@ -3,6 +3,7 @@ internal import TCPModel
 
 /// The protected connections that this host owns, found by flow on the hot path and by id from the control socket.
 final class ConnectionTable {
+  /// What a standby is told of: all but those that lack something since a crash.
   private(set) var ledgers = LedgerBook()
   private var byFlow: [Flow: LiveConnection] = [:]
   private var byID: [UInt64: LiveConnection] = [:]
@@ -14,6 +15,9 @@ final class ConnectionTable {
   private var perUser: [UInt32: Int] = [:]
   /// Whose each connection is counted as.
   private var userOf: [UInt64: UInt32] = [:]
+
+  /// A connection is here from now on, is not any more, or belongs to somebody else.
+  var onChange: ((LiveConnection) -> Void)?
 
   var count: Int { byID.count }
   func count(ofService service: String) -> Int { perService[service] ?? 0 }
@@ -33,9 +37,17 @@ final class ConnectionTable {
     passing[flow] = nil
     byFlow[flow] = connection
     byID[connection.id] = connection
-    ledgers.insert(connection.ledger)
+    if !connection.isSettling { ledgers.insert(connection.ledger) }
     perService[connection.ledger.identity.service, default: 0] += 1
     if let owner = connection.owner { assign(connection, to: owner.user) }
+    onChange?(connection)
+  }
+
+  /// Nothing is missing any more.
+  func settle(_ connection: LiveConnection) {
+    guard byID[connection.id] === connection else { return }
+    connection.isSettling = false
+    ledgers.insert(connection.ledger)
   }
 
   /// From here on the connection counts as this user's.
@@ -44,6 +56,7 @@ final class ConnectionTable {
     unassign(connection)
     userOf[connection.id] = user
     perUser[user, default: 0] += 1
+    onChange?(connection)
   }
 
   private func unassign(_ connection: LiveConnection) {
@@ -58,10 +71,13 @@ final class ConnectionTable {
     unassign(connection)
     if byFlow[connection.ledger.flow] === connection { byFlow[connection.ledger.flow] = nil }
     ledgers.remove(connection.id)
+    onChange?(connection)
   }
 
   func removeAll() {
-    for connection in byID.values { connection.isGone = true }
+    let all = byID.values
+    for connection in all { connection.isGone = true }
+    defer { for connection in all { onChange?(connection) } }
     byID = [:]
     byFlow = [:]
     passing = [:]

@@ -38,6 +38,8 @@ final class LiveConnection {
   var isSampling = false
   /// Output below it went back as already sent, and its socket's longest retransmission timeout is short until it is acknowledged.
   var hastyUntil: SequenceNumber?
+  /// Its ledger was begun after a crash, and was not complete yet when last looked at: no standby is told of it.
+  var isSettling = false
   /// Restored: how far it has sent again what its predecessor had sent; nil once it has sent all of it.
   var resending: Resending?
   /// It is not in the table any more: whoever comes across it lets go of it, and its descriptor closes.
@@ -78,11 +80,16 @@ final class LiveConnection {
     isEnding = image.isEnding
     hastyUntil = image.hastyUntil.map { SequenceNumber($0) }
     inode = SocketHolders.inode(of: socket.number) ?? 0
+    isSettling = ledger.gap != nil
     // Both count a FIN.
-    resending = Resending(sent: try writeSeq() - (try SocketQueues.unsent(socket.number)), end: ledger.output.sndNxt)
+    let end = image.resendingUntil.map { SequenceNumber($0) } ?? ledger.output.sndNxt
+    resending = Resending(sent: try writeSeq() - (try SocketQueues.unsent(socket.number)), end: end)
   }
 
   var id: UInt64 { ledger.identity.id }
+
+  /// Its ledger lacks what a packet of the peer would tell.
+  var awaitsPeer: Bool { ledger.gap.map { $0.needsIngress || $0.needsEgress } ?? false }
 
   /// With retention `confirm` the end of the input is input, too: a connection that both sides have ended in order is kept until
   /// the application releases it. That the socket is closed may be known before the acknowledgement of the FIN has come through the
@@ -103,17 +110,16 @@ final class LiveConnection {
   /// One past the last byte that the application could have read.
   func kernelReceived() throws(SystemCallError) -> SequenceNumber {
     let info = try TCPInfo(socket.number)
-    let received = Int(truncatingIfNeeded: info.bytesReceived &- counters.bytesReceived)
-    // The kernel counts a FIN. The state of a closed socket does not tell whether there was one; its ledger does.
-    let hasFin = info.state == .close ? ledger.input.sawFin : info.state.hasReceivedFin
-    return SequenceNumber(counters.rcvNxt) + (received - (hasFin ? 1 : 0))
+    return counters.received(info, hasFin: hasFin(info)).sequence
   }
+
+  /// The kernel counts a FIN. The state of a closed socket does not tell whether there was one; its ledger does.
+  func hasFin(_ info: TCPInfo) -> Bool { info.state == .close ? ledger.input.sawFin : info.state.hasReceivedFin }
 
   /// The peer has acknowledged what was never recorded: it has passed, and does not come again.
   var hasLostTrack: Bool {
     guard let info = try? TCPInfo(socket.number) else { return false }
-    let acknowledged = Int(truncatingIfNeeded: info.bytesAcknowledged &- counters.bytesAcknowledged)
-    return ledger.output.lacks(before: SequenceNumber(counters.sndUna) + acknowledged)
+    return ledger.output.lacks(before: counters.acknowledged(info).sequence)
   }
 
   /// The stream offset at which the next write appends, while no application writes.
@@ -156,8 +162,7 @@ final class LiveConnection {
   private func writeSeq() throws(SystemCallError) -> SequenceNumber {
     let unacknowledged = try SocketQueues.unacknowledged(socket.number)
     let info = try TCPInfo(socket.number)
-    let acknowledged = Int(truncatingIfNeeded: info.bytesAcknowledged &- counters.bytesAcknowledged)
-    return SequenceNumber(counters.sndUna) + (acknowledged + unacknowledged)
+    return counters.acknowledged(info).sequence + unacknowledged
   }
 }
 

@@ -181,6 +181,7 @@ final class PacketPath {
     guard hasGoodChecksum(packet, segment) else { return true }
     let payload = segment.payload(in: packet.bytes)
     connection.ledger.foldIngress(segment.header, payload)
+    if connection.isSettling { settle(connection) }
     feed.source.ingress(connection.id, segment.header, payload, lending: true)
     if payload.count > 0 { sampler.inputArrived(connection) }
     guard let resending = connection.resending, segment.header.flags.contains(.ack),
@@ -234,8 +235,17 @@ final class PacketPath {
     }
     connection.ledger.foldEgress(segment.header, payload, now: now)
     if let resending = connection.resending { connection.resending = resending.advanced(to: segment.end) }
+    if connection.isSettling { settle(connection) }
     feed.source.egress(connection.id, segment.header, payload, packet: packet.id, lending: true)
     hasRecordedEgress = true
+  }
+
+  /// A ledger that was begun after a crash may be complete now, and goes to the standby. Packets that follow wait until it is there.
+  @inline(never)
+  func settle(_ connection: LiveConnection) {
+    guard connection.ledger.gap == nil else { return }
+    table.settle(connection)
+    connection.baselinePosition = feed.source.register(connection.ledger, now: MonotonicClock.now)
   }
 
   /// Input that had arrived out of order when the connection was registered was in no baseline and comes in no packet. Now that

@@ -38,8 +38,12 @@ extension Pair {
       connection.ledger.continueElsewhere()
       connection.isOrphan = true
       let read = try? connection.sampleConsumed()
-      if read == connection.ledger.input.copiedSeq {
-        connection.baselinePosition = feed.source.register(connection.ledger, now: MonotonicClock.now)
+      if connection.ledger.gap?.losesInput ?? false {
+        active.endAsClosed(connection)
+      } else if read == connection.ledger.input.copiedSeq {
+        if !connection.isSettling {
+          connection.baselinePosition = feed.source.register(connection.ledger, now: MonotonicClock.now)
+        }
         desk.offer(connection, patience: policies.policy(of: connection.ledger.identity.service).hold)
       } else if connection.ledger.obstacle == nil {
         stale.append(connection)

@@ -56,6 +56,9 @@ final class AddressHolder {
   /// The daemon before this one has left the addresses where they are. That they are still this host's to announce is not sure yet.
   func resume() { isHolding = true }
 
+  /// Packets to the addresses are delivered here.
+  var areUsable: Bool { addresses.allSatisfy { manager.isLocal($0.address) } }
+
   /// Calls `body` as soon as packets to the addresses are delivered here, or when they have had time enough.
   func whenUsable(_ body: @escaping () -> Void) {
     onUsable = body
@@ -66,7 +69,7 @@ final class AddressHolder {
   private func checkUsable() {
     guard let body = onUsable else { return }
     let now = MonotonicClock.now
-    guard now >= usableDeadline || addresses.allSatisfy({ manager.isLocal($0.address) }) else {
+    guard now >= usableDeadline || areUsable else {
       usable?.set(at: now + Self.checkInterval)
       return
     }

@@ -93,9 +93,11 @@ extension Pair {
     for (connection, socket) in zip(image.connections, sockets) {
       do {
         guard let ledger = connection.ledger else { continue }
-        let live = try LiveConnection(resuming: connection, Ledger(ledger), socket: socket)
+        let live = try LiveConnection(resuming: connection, Ledger(ledger, gap: connection.gap), socket: socket)
         table.insert(live)
-        if connection.isOffered { unoffered.append((live, adoptTimeout)) }
+        guard connection.isOffered else { continue }
+        // Nobody can go on without the state that its process before had left.
+        if live.ledger.gap?.losesInput ?? false { live.isEnding = true } else { unoffered.append((live, adoptTimeout)) }
       } catch {
         logger.debug("the connection has ended", metadata: ["error": "\(error)"])
       }
@@ -113,8 +115,42 @@ extension Pair {
       active.watch(connection)
       if connection.isEnding { active.endAsClosed(connection) }
       sampler.inputArrived(connection)
+    }
+    askPeers()
+  }
+
+  /// The host may go on with what was left, and the addresses are its own: after a crash they were taken off.
+  func takeBack() {
+    let hadAddresses = holder.areUsable
+    holder.take()
+    if !hadAddresses { holder.whenUsable { [weak self] in self?.askPeers() } }
+  }
+
+  /// Both sides may wait for what was dropped.
+  private func askPeers() {
+    ask(table.all)
+    askAgain(after: Self.firstQuestion)
+  }
+
+  /// A ledger that was begun after a crash waits for an answer; a question may be lost, or come too soon after another
+  /// (tcp_invalid_ratelimit at the peer).
+  private func askAgain(after interval: UInt64) {
+    guard table.all.contains(where: \.awaitsPeer) else { return }
+    questionInterval = interval
+    questions?.set(at: MonotonicClock.now + interval)
+  }
+
+  func askOnceMore() {
+    guard machine.role == .active else { return }
+    ask(table.all.filter(\.awaitsPeer))
+    askAgain(after: min(2 * questionInterval, Self.lastQuestion))
+  }
+  private static let firstQuestion: UInt64 = 600_000_000
+  private static let lastQuestion: UInt64 = 20_000_000_000
+
+  private func ask(_ connections: some Sequence<LiveConnection>) {
+    for connection in connections {
       do {
-        // Both sides may wait for what was dropped.
         try LiveProbe.send(on: connection.socket.number)
       } catch {
         logger.debug("cannot ask a peer", metadata: ["connection": "\(connection.name)", "error": "\(error)"])
@@ -129,6 +165,6 @@ extension RestartImage.Connection {
       counters: connection.counters, owner: connection.owner, holder: connection.holder,
       holderStart: connection.holderStart, isOrphan: connection.isOrphan, isClosing: connection.isClosing,
       isEnding: connection.isEnding, isOffered: isOffered, hastyUntil: connection.hastyUntil?.rawValue,
-      ledger: connection.ledger.image)
+      gap: connection.ledger.gap, ledger: connection.ledger.image)
   }
 }

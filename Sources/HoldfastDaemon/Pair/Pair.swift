@@ -66,8 +66,19 @@ final class Pair {
   var onRestartReady: ((Bool) -> Void)?
   var restartPosition: UInt64 = 0
   var restartTimer: Timer?
+  /// Peers are asked again where they are.
+  var questions: Timer?
+  var questionInterval: UInt64 = 0
   /// What the daemon before this one has left is not known to be current yet, and the addresses not to be this host's.
   private var isResuming: Bool
+  /// Has what this host is active for kept for the next daemon, if this one crashes.
+  var keep: SocketKeep? {
+    didSet {
+      table.onChange = { [weak self] connection in
+        if let self { keep?.changed(connection.id, of: self) }
+      }
+    }
+  }
   /// Tells those who monitor what has happened to the pair.
   var onEvent: ((EventKind, String) -> Void)?
   /// What the service manager shows may have changed.
@@ -181,6 +192,10 @@ final class Pair {
     restartTimer = try loop.addTimer(priority: LoopPriority.control, description: "restart of \(name)") { [weak self] in
       self?.finishRestart()
     }
+    questions = try loop.addTimer(priority: LoopPriority.background, description: "questions of \(name)") {
+      [weak self] in
+      self?.askOnceMore()
+    }
     unclaim = try loop.addTimer(priority: LoopPriority.background, description: "rules of \(name)") { [weak self] in
       self?.narrowRules()
     }
@@ -215,8 +230,9 @@ final class Pair {
     if isResuming, !machine.isResumed {
       isResuming = false
       // Whatever became of the addresses meanwhile, they are here.
-      if machine.role == .active { holder.take() }
+      if machine.role == .active { takeBack() }
     }
+    keep?.roleChanged(self)
     onStatusChange?()
   }
 

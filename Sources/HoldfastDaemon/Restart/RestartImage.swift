@@ -46,11 +46,16 @@ struct RestartImage: Codable {
     /// It waits for an application.
     var isOffered: Bool
     var hastyUntil: UInt32?
+    /// How far its predecessor on another host had sent; nil when the ledger knows.
+    var resendingUntil: UInt32?
+    /// What the ledger lacks since a crash.
+    var gap: LedgerGap?
     /// Not in the header.
     var ledger: LedgerImage?
 
     private enum CodingKeys: String, CodingKey {
-      case ledgerCount, counters, owner, holder, holderStart, isOrphan, isClosing, isEnding, isOffered, hastyUntil
+      case ledgerCount, counters, owner, holder, holderStart, isOrphan, isClosing, isEnding, isOffered, hastyUntil,
+        resendingUntil, gap
     }
   }
 

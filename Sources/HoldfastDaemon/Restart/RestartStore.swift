@@ -2,9 +2,10 @@ internal import DaemonSupport
 internal import LinuxNetwork
 internal import Logging
 
-/// What the service manager keeps from one start of the daemon to the next: the table in a memory file, and the sockets in a parcel.
+/// What the service manager keeps from one start of the daemon to the next.
 ///
-/// Two entries of its store, however many connections there are: the manager compares each entry with all others.
+/// Of a daemon that ended in order: the table in a memory file, and the sockets in a parcel. Two entries of its store, however many
+/// connections there are: the manager compares each entry with all others. Of one that crashed: its shelf (`SocketKeep`).
 enum RestartStore {
   private static let table = "holdfast-table"
   private static let sockets = "holdfast-sockets"
@@ -13,6 +14,8 @@ enum RestartStore {
   struct Kept {
     var image: RestartImage
     var sockets: [SharedDescriptor]
+    /// The names of shelves that are empty now.
+    var shelves: [String] = []
   }
 
   /// - Parameter sockets: of the image's connections, in order.
@@ -25,16 +28,19 @@ enum RestartStore {
   }
 
   /// The next start is not to find it again.
-  static func clear() {
+  static func clear(_ kept: Kept?) {
     ServiceManager.forget(table)
     ServiceManager.forget(sockets)
+    for shelf in kept?.shelves ?? [] { ServiceManager.forget(shelf) }
   }
 
   /// What the daemon before this one has left; nil when it has left nothing that can be used. Its sockets then end without a packet:
   /// the standby goes on with what it holds.
-  static func take(logger: Logger) -> Kept? {
+  /// - Parameter markMask: the bits of SO_MARK that the rules use.
+  static func take(markMask: UInt32, logger: Logger) -> Kept? {
     var file: SharedDescriptor?
     var received = ReceivedDescriptors()
+    var shelves: [(name: String, root: SharedDescriptor)] = []
     for (name, number) in ServiceManager.takeStored() {
       let descriptor = SharedDescriptor(Descriptor(owning: number))
       switch name {
@@ -45,6 +51,7 @@ enum RestartStore {
         } catch {
           logger.error("cannot take the connections of the daemon before this one", metadata: ["error": "\(error)"])
         }
+      case _ where name.hasPrefix(SocketKeep.prefix): shelves.append((name, descriptor))
       default: break
       }
     }
@@ -52,15 +59,28 @@ enum RestartStore {
     for index in 0..<received.count {
       if let socket = received.take(at: index) { kept.append(SharedDescriptor(socket)) }
     }
-    guard let file else { return nil }
+    var result: Kept?
+    if let file {
+      result = whole(file, kept, logger)
+    } else if !shelves.isEmpty {
+      var remains = Remains(markMask: markMask, logger: logger)
+      for shelf in shelves { remains.gather(from: shelf.root.number) }
+      result = remains.kept
+    }
+    result?.shelves = shelves.map(\.name)
+    return result
+  }
+
+  /// Of a daemon that ended in order.
+  private static func whole(_ file: SharedDescriptor, _ sockets: [SharedDescriptor], _ logger: Logger) -> Kept? {
     do {
       let image = try RestartImage(decoding: try MemoryFile.contents(of: file.number))
       let expected = image.pairs.reduce(0) { $0 + $1.connections.count }
-      guard kept.count == expected else { throw RestartImage.Unusable.truncated }
-      return Kept(image: image, sockets: kept)
+      guard sockets.count == expected else { throw RestartImage.Unusable.truncated }
+      return Kept(image: image, sockets: sockets)
     } catch {
       logger.error("cannot go on with the connections of the daemon before this one", metadata: ["error": "\(error)"])
-      for socket in kept { try? RestoredSocket.abandonSilently(socket.number) }
+      for socket in sockets { try? RestoredSocket.abandonSilently(socket.number) }
       return nil
     }
   }

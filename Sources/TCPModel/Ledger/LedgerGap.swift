@@ -3,7 +3,7 @@
 ///
 /// It closes by itself: output that was under way is acknowledged, one packet each way tells windows and clocks, and the
 /// application says again how far it is. Until then the connection goes on, and no other host could go on with it.
-public struct LedgerGap: Hashable, Sendable {
+public struct LedgerGap: Hashable, Codable, Sendable {
   /// snd_nxt when the ledger was begun: what is under way below it is in the socket alone.
   public let output: SequenceNumber
   /// Stream offset of the first byte of input that the ledger has. What the application has read and not confirmed before it is gone.

@@ -34,28 +34,28 @@ public struct LedgerSurvey: Hashable, Sendable {
   }
 }
 
-extension LedgerImage {
+extension Ledger {
   /// What never changes of a connection (who it is, what was negotiated), with nothing in its queues.
   public var outline: LedgerImage {
-    var outline = self
-    outline.state.sndNxt = state.sndUna
-    outline.state.finSent = false
-    outline.state.sendQueue = []
-    outline.state.rcvNxt = state.copiedSeq
-    outline.state.finReceived = false
-    outline.state.receiveQueue = []
-    outline.reportedConsumed = state.copiedSeq
-    outline.candidates = []
-    outline.checkpoints = CheckpointLedger()
-    return outline
+    LedgerImage(
+      identity: identity,
+      state: ConnectionState(
+        flow: flow, isMapped: isMapped, negotiated: negotiated, sndUna: output.sndUna, sndNxt: output.sndUna,
+        sendQueue: [],
+        finSent: false, copiedSeq: input.copiedSeq, rcvNxt: input.copiedSeq, receiveQueue: [], finReceived: false,
+        window: window, timestamp: timestamp, options: options),
+      consumed: input.consumed, sent: output.sent, peerTimestamp: peerTimestamp, offeredEdge: offeredEdge,
+      candidates: [],
+      reportedConsumed: input.copiedSeq, wasReset: wasReset, sawUrgent: sawUrgent, isBroken: false)
   }
+}
 
-  /// A ledger that begins where the socket is: `self` is the connection's outline. What it lacks its `LedgerGap` knows.
+extension LedgerImage {
+  /// A ledger that begins where the socket is: `self` is the connection's outline (`Ledger.outline`). What it lacks its `LedgerGap` knows.
   public func begun(at survey: LedgerSurvey) -> LedgerImage {
-    var image = outline
+    var image = self
     image.sent = survey.sent
     image.consumed = survey.consumed
-    image.isBroken = false
     image.state.sndUna = survey.sndNxt
     image.state.sndNxt = survey.sndNxt
     image.state.finSent = survey.finSent

@@ -36,6 +36,16 @@ extension DaemonHost {
     try meanwhile()
     try start()
   }
+
+  /// The daemon crashes, and its service manager starts it again.
+  /// - Parameter meanwhile: done while no daemon runs: a manager that fences first has to.
+  public func crashAndRestart(meanwhile: () throws -> Void = {}) throws {
+    guard let process else { throw LabError("\(name)'s daemon does not run") }
+    process.kill()
+    _ = try process.wait(until: .seconds(20))
+    try meanwhile()
+    try start()
+  }
 }
 
 extension String {
