@@ -14,6 +14,9 @@ public enum HoldfastError: Error, Hashable, Sendable {
   case connectionLost(path: String)
   /// What answers at the control socket does not speak the interface.
   case protocolViolation(path: String, detail: String)
+  /// A connection to be adopted did not fit into this process, which has as many files open as it may. The daemon offers it again:
+  /// adopt again when there is room.
+  case tooManyOpenFiles
   case system(SystemCallError)
 }
 
@@ -28,6 +31,8 @@ extension HoldfastError: CustomStringConvertible {
     case .connectionLost(let path): "holdfastd closed the connection at \(path) before it answered; try again"
     case .protocolViolation(let path, let detail):
       "what answers at \(path) does not speak io.holdfast: \(detail); is it holdfastd, and of this version?"
+    case .tooManyOpenFiles:
+      "an adopted connection did not fit into this process, which has too many files open: raise its limit (LimitNOFILE= of its service, or ulimit -n) and adopt again; the daemon offers the connection until adopt_timeout"
     case .system(let error): "\(error)"
     }
   }
@@ -38,6 +43,7 @@ extension HoldfastError: CustomStringConvertible {
     case .closed: self = .connectionLost(path: path)
     case .malformed(let detail): self = .protocolViolation(path: path, detail: detail)
     case .refused(let error): self = .refused(error)
+    case .descriptorsLost: self = .tooManyOpenFiles
     }
   }
 

@@ -25,3 +25,12 @@ public struct Descriptor: ~Copyable, Sendable {
     Descriptor(owning: try systemCall("fcntl(F_DUPFD_CLOEXEC)") { hf_fcntl_int(number, F_DUPFD_CLOEXEC, 0) })
   }
 }
+
+/// A descriptor that several owners may refer to; closed when the last of them lets go.
+public final class SharedDescriptor {
+  private let descriptor: Descriptor
+
+  public init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
+
+  public var number: Int32 { descriptor.number }
+}

@@ -19,7 +19,16 @@ public struct SystemCallError: Error, Hashable, Sendable {
 
 extension SystemCallError: CustomStringConvertible {
   public var description: String {
-    subject.isEmpty ? "\(call): \(errno)" : "\(call) on \(subject): \(errno)"
+    (subject.isEmpty ? "\(call): \(errno)" : "\(call) on \(subject): \(errno)") + advice
+  }
+
+  /// What to do, where that is always the same.
+  private var advice: String {
+    switch errno {
+    case .tooManyOpenFiles: " (raise this program's limit: LimitNOFILE= of its service, or ulimit -n)"
+    case .tooManyOpenFilesInSystem: " (raise the system's limit: sysctl fs.file-max)"
+    default: ""
+    }
   }
 }
 

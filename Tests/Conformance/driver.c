@@ -63,7 +63,12 @@ static void listen_on(int port) {
 
 static void adopt(holdfast_stream *stream, const char *service) {
   holdfast *waiting = holdfast_open(control);
-  if (!waiting || holdfast_adopt(waiting, service) < 0 || holdfast_adopt_next(waiting, stream) < 0) die("adopt");
+  if (!waiting) die("adopt");
+  if (holdfast_adopt(waiting, service) < 0 || holdfast_adopt_next(waiting, stream) < 0) {
+    printf("error %s\n", holdfast_error_message(waiting));
+    holdfast_free(waiting);
+    return;
+  }
   holdfast_free(waiting);
   printf("ok %s %s ", stream->id, stream->key ? stream->key : "-");
   if (stream->state) print_hex(stream->state, stream->state_size); else printf("-");

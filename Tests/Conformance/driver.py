@@ -88,6 +88,8 @@ async def main():
             answer = "ok " + await perform(verb, arguments)
         except holdfast.Refused as error:
             answer = "error " + error.name
+        except holdfast.Error as error:
+            answer = f"error {error}"
         print(answer.strip(), flush=True)
 
 

@@ -92,7 +92,8 @@ private let releaseCall = #"{"method":"io.holdfast.Release","parameters":{"id":"
     for index in 1...3 {
       #expect(
         reply.succeed(
-          AdoptReply(connection: connectionInfo("\(index)"), fd: 77), descriptor: try markedFile(UInt8(index)),
+          AdoptReply(connection: connectionInfo("\(index)"), fd: 77),
+          descriptor: SharedDescriptor(try markedFile(UInt8(index))),
           continues: true))
       // One at a time, as a client must read them to tell whose each descriptor is.
       let replies = try harness.replies()

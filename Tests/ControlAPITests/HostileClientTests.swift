@@ -168,7 +168,7 @@ private let adoptCall = #"{"method":"io.holdfast.Adopt","parameters":{"service":
     #expect(harness.handler.adoptions[0].reply.isCancelled)
     #expect(
       !harness.handler.adoptions[0].reply.succeed(
-        AdoptReply(connection: connectionInfo("1")), descriptor: try markedFile(1), continues: true))
+        AdoptReply(connection: connectionInfo("1")), descriptor: SharedDescriptor(try markedFile(1)), continues: true))
   }
 
   @Test func anAnswerToAClientThatHasJustGoneIsNotDelivered() throws {
@@ -176,7 +176,9 @@ private let adoptCall = #"{"method":"io.holdfast.Adopt","parameters":{"service":
     try harness.send(adoptCall)
     harness.hangUp()
     let reply = harness.handler.adoptions[0].reply
-    #expect(!reply.succeed(AdoptReply(connection: connectionInfo("1")), descriptor: try markedFile(1), continues: true))
+    #expect(
+      !reply.succeed(
+        AdoptReply(connection: connectionInfo("1")), descriptor: SharedDescriptor(try markedFile(1)), continues: true))
     #expect(!harness.connection.isClosed)
     harness.turn()
     #expect(harness.connection.isClosed)

@@ -25,7 +25,7 @@ final class ScriptedHandler: ControlHandler {
       guard let file = try? markedFile(UInt8(index)) else { return }
       var answer = AdoptReply(connection: connectionInfo("\(index)"))
       if index == 2 { (answer.state, answer.produced) = ("AQID", 5) }
-      reply.succeed(answer, descriptor: file, continues: true)
+      reply.succeed(answer, descriptor: SharedDescriptor(file), continues: true)
     }
     adopters.append(reply)
   }

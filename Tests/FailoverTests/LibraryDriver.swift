@@ -51,7 +51,7 @@ enum ClientLibrary: String, CaseIterable, Sendable {
 
 /// A program that reads commands from its standard input.
 final class ProcessDriver: LibraryDriver {
-  private let process: LabProcess
+  let process: LabProcess
   private let commands: Int32
   private var answered = 0
 

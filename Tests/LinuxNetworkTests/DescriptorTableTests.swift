@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import LinuxNetwork
+import SystemPackage
 import Testing
 
 /// Descriptors that do not fit into this process. Other tests would feel it, hence here, where one runs after the other.
@@ -40,5 +41,26 @@ import Testing
     // The pipe ends when its last writing end has gone; until then there is nothing to read (EAGAIN).
     var byte: UInt8 = 0
     #expect(read(reader.number, &byte, 1) == 0)
+  }
+
+  /// Who cannot look into /proc has not seen that a socket is nowhere, nor that a process is gone.
+  @Test func aSearchWithoutADescriptorToOpenFindsNothingOutAndSaysWhy() throws {
+    let free = dup(0)
+    try #require(free >= 0)
+    close(free)
+    var limit = rlimit()
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    var former = limit
+    limit.rlim_cur = rlim_t(free)
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    var scan = HolderScan(for: [1], likely: [getppid()])
+    let isDone = scan.advance(descriptors: 100)
+    let parentIsGone = SocketHolders.isGone(getppid(), startedAt: nil)
+    let nobodyIsGone = SocketHolders.isGone(.max, startedAt: nil)
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &former)
+    #expect(isDone && scan.missing == [1])
+    #expect(scan.blindness?.errno == .tooManyOpenFiles)
+    #expect(scan.blindness?.description.contains("LimitNOFILE") == true)
+    #expect(!parentIsGone && nobodyIsGone)
   }
 }

@@ -393,7 +393,13 @@ static ssize_t receive_message(holdfast *daemon) {
         }
       }
     }
-    if (message.msg_flags & MSG_CTRUNC) return fail(daemon, "system", "descriptors were lost: raise the limit of open files");
+    if (message.msg_flags & MSG_CTRUNC) {
+      /* Whose they were cannot be told. The daemon offers again what it sent to somebody who has hung up. */
+      close_descriptors(daemon);
+      shutdown(daemon->fd, SHUT_RDWR);
+      return fail(
+        daemon, "system", "an adopted connection did not fit into this process: raise its limit of open files and adopt again");
+    }
     if (count == 0) return fail(daemon, "closed", "holdfastd closed the connection");
     daemon->used += (size_t)count;
   }

@@ -73,7 +73,8 @@ int holdfast_release(holdfast *daemon, const char *id, enum holdfast_release how
 /* Begins to wait for connections of a service that this host continues. The control connection is good for nothing else
  * afterwards; holdfast_fd is readable when a connection may have come. */
 int holdfast_adopt(holdfast *daemon, const char *service);
-/* Waits for the next one. The socket is non-blocking. */
+/* Waits for the next one. The socket is non-blocking. When this process has no room for it the daemon offers it again: open another
+ * control connection and adopt when there is room. */
 int holdfast_adopt_next(holdfast *daemon, holdfast_stream *stream);
 int holdfast_fd(const holdfast *daemon);
 

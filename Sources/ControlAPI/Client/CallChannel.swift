@@ -17,6 +17,9 @@ package final class CallChannel {
     case closed
     case malformed(String)
     case refused(ControlError)
+    /// Descriptors came that this process has no room for. Which reply they were for cannot be told: this side has hung up, and what
+    /// was sent and not taken stays the service's.
+    case descriptorsLost
   }
 
   private let socket: Descriptor
@@ -72,6 +75,7 @@ package final class CallChannel {
           throw .system(SystemCallError("recvmsg", on: "the control socket", errno: .timedOut))
         }
       } catch {
+        if error == .descriptorsLost { UnixSocket.shutDown(socket.number) }
         throw Self.failure(error)
       }
     }
@@ -91,7 +95,7 @@ package final class CallChannel {
 
   private static func failure(_ error: DescriptorPassingError) -> Failure {
     switch error {
-    case .descriptorsLost: .malformed("\(error)")
+    case .descriptorsLost: .descriptorsLost
     case .system(let error):
       error.errno == .connectionReset || error.errno == .brokenPipe ? .closed : .system(error)
     }

@@ -6,6 +6,9 @@ public final class ControlClient {
   weak var connection: ControlConnection?
   init(credentials: PeerCredentials) { self.credentials = credentials }
 
+  /// The client has hung up, or was dropped.
+  public var isGone: Bool { connection?.isClosed ?? true }
+
   /// Bytes of replies that wait for the client's socket to take them.
   public var unreadBytes: Int { connection?.buffered ?? 0 }
 

@@ -3,23 +3,18 @@ internal import LinuxNetwork
 /// A message on its way out, with the descriptor that goes with it.
 final class OutgoingMessage {
   let bytes: [UInt8]
-  /// Ours until the kernel has it.
-  private var descriptor: Descriptor?
-  /// What the kernel has still to take, at most one.
-  fileprivate private(set) var descriptorNumbers: [Int32] = []
+  /// Kept open until the kernel has it.
+  private var descriptor: SharedDescriptor?
 
-  init(_ bytes: [UInt8], descriptor: consuming Descriptor?) {
+  init(_ bytes: [UInt8], descriptor: SharedDescriptor?) {
     self.bytes = bytes
-    if let descriptor {
-      descriptorNumbers = [descriptor.number]
-      self.descriptor = Optional(consume descriptor)
-    }
+    self.descriptor = descriptor
   }
 
-  fileprivate func descriptorHasGone() {
-    descriptorNumbers = []
-    descriptor = nil
-  }
+  /// What the kernel has still to take, at most one.
+  fileprivate var descriptorNumbers: [Int32] { descriptor.map { [$0.number] } ?? [] }
+
+  fileprivate func descriptorHasGone() { descriptor = nil }
 }
 
 /// What waits for the socket to take it, in order.

@@ -31,7 +31,7 @@ public struct Reply<Parameters: Encodable> {
     return call.answer(OutgoingMessage(bytes, descriptor: nil), isLast: true)
   }
 
-  private func answer(_ parameters: Parameters, descriptor: consuming Descriptor?, continues: Bool) -> Bool {
+  private func answer(_ parameters: Parameters, descriptor: SharedDescriptor?, continues: Bool) -> Bool {
     let continues = continues && call.wantsMore
     guard let bytes = try? VarlinkCodec.encodeReply(parameters, continues: continues) else { return call.abandon() }
     return call.answer(OutgoingMessage(bytes, descriptor: descriptor), isLast: !continues)
@@ -39,9 +39,10 @@ public struct Reply<Parameters: Encodable> {
 }
 
 extension Reply where Parameters: DescriptorCarrying {
-  /// As `succeed`, with a descriptor that travels with the reply; fills in its index.
+  /// As `succeed`, with a descriptor that travels with the reply; fills in its index. The kernel makes the client's from it, so none
+  /// is opened here.
   @discardableResult
-  public func succeed(_ parameters: Parameters, descriptor: consuming Descriptor, continues: Bool = false) -> Bool {
+  public func succeed(_ parameters: Parameters, descriptor: SharedDescriptor, continues: Bool = false) -> Bool {
     var parameters = parameters
     parameters.fd = 0
     return answer(parameters, descriptor: descriptor, continues: continues)

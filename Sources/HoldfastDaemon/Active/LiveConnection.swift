@@ -27,6 +27,15 @@ final class LiveConnection {
   var absences = 0
   /// The client to which an adopted socket was sent, until it is seen there.
   var delivery: ControlClient?
+  /// What it is offered to applications for, until it is seen in a process.
+  var offer: Offer?
+
+  struct Offer {
+    /// When nobody has taken it until then, ns, it ends.
+    let deadline: UInt64
+    /// `isOrphan` as it was when the offer was made.
+    let isOrphan: Bool
+  }
   /// Its application is gone from this host, where the socket still lives.
   var isOrphan = false
 
@@ -164,14 +173,4 @@ final class LiveConnection {
     let info = try TCPInfo(socket.number)
     return counters.acknowledged(info).sequence + unacknowledged
   }
-}
-
-/// A descriptor that several owners may refer to; closed when the last of them lets go.
-final class SharedDescriptor {
-  private let descriptor: Descriptor
-
-  init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
-
-  var number: Int32 { descriptor.number }
-  func duplicate() throws(SystemCallError) -> Descriptor { try descriptor.duplicate() }
 }

@@ -2,6 +2,7 @@ internal import ControlAPI
 internal import Glibc
 internal import LinuxNetwork
 internal import Logging
+internal import SystemPackage
 
 /// Finds out that no application holds a protected connection any more.
 ///
@@ -83,19 +84,23 @@ final class HolderWatch {
       connection.holder = holder
       connection.holderStart = SocketHolders.startTime(of: holder.process)
       connection.delivery = nil
+      connection.offer = nil
     }
     let missing = result.missing.compactMap { sought[$0] }.filter { $0.owner != nil && !$0.isEnding }
     sought = [:]
     guard !missing.isEmpty else { return }
-    if result.isBlind {
+    if let blindness = result.blindness {
       if !hasComplained {
         hasComplained = true
+        let reason =
+          blindness.errno == .permissionDenied || blindness.errno == .notPermitted
+          ? "CAP_SYS_PTRACE is missing" : "\(blindness)"
         logger.warning(
-          "cannot see who holds the connections: CAP_SYS_PTRACE is missing; one that its application closes ends only by Release"
-        )
+          "cannot see who holds the connections: \(reason); one that its application closes ends only by Release")
       }
       return
     }
+    hasComplained = false
     var gone: [LiveConnection] = []
     for connection in missing where !connection.isUnderWay {
       connection.absences += 1
@@ -116,7 +121,10 @@ extension LiveConnection {
   /// The process that had it is gone, or dead. Otherwise it has closed its descriptor.
   var isProcessGone: Bool {
     guard let process = holder?.process ?? owner?.process else { return true }
-    guard let start = SocketHolders.startTime(of: process) else { return true }
-    return holderStart.map { $0 != start } ?? false
+    return SocketHolders.isGone(process, startedAt: holderStart)
   }
+
+  /// It was sent to an adopter that has hung up, and was never seen with it: most likely there was no room for it in that process's
+  /// table (MSG_CTRUNC), or it was not read. Whoever has taken it and closed it again still listens for more.
+  var wasNotTaken: Bool { delivery?.isGone ?? false }
 }

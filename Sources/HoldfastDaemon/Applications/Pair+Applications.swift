@@ -10,8 +10,14 @@ extension Pair {
   func applicationsGone(_ gone: [LiveConnection], policies: Configuration) {
     guard machine.role == .active else { return }
     var held: [LiveConnection] = []
+    var returned: [LiveConnection] = []
     var moves = false
     for connection in gone {
+      if connection.wasNotTaken, !connection.isProcessGone, !connection.isClosing {
+        returned.append(connection)
+        continue
+      }
+      connection.offer = nil
       let policy = policies.policy(of: connection.ledger.identity.service)
       guard connection.isProcessGone, !connection.isClosing, policy.onExit != .close else {
         active.endAsClosed(connection)
@@ -21,12 +27,29 @@ extension Pair {
       connection.owner = nil
       held.append(connection)
     }
+    takeBack(returned, policies: policies)
     guard !held.isEmpty else { return }
     logger.warning(
       "an application is gone; its connections wait for another",
       metadata: ["connections": "\(held.count)", "connection": "\(held[0].name)"])
     for connection in held { active.onEvent?(.orphaned, connection, "its application is gone") }
     if moves { handOver("an application is gone") } else { hold(held, policies: policies) }
+  }
+
+  /// A process did not get what was sent to it. Others may, or it may itself in a moment, for as long as they are offered.
+  private func takeBack(_ connections: [LiveConnection], policies: Configuration) {
+    guard let first = connections.first else { return }
+    logger.warning(
+      "a process did not take the connections that were sent to it; they are offered again (has it too many open files?)",
+      metadata: [
+        "connections": "\(connections.count)", "connection": "\(first.name)",
+        "process": "\(first.owner?.process ?? 0)",
+      ])
+    for connection in connections {
+      connection.owner = nil
+      active.onEvent?(.orphaned, connection, "the process that it was sent to did not take it")
+    }
+    hold(connections, policies: policies)
   }
 
   /// Offers connections to other processes of their application. A socket from which more was read than the contract allows is built
@@ -101,12 +124,13 @@ extension Pair {
 
   /// Nobody came for a connection.
   func unclaimed(_ connection: LiveConnection) {
+    let wasServed = connection.offer?.isOrphan ?? connection.isOrphan
     logger.warning(
-      connection.isOrphan
+      wasServed
         ? "nobody came to go on with the connection; it ends"
         : "nobody adopted the connection in time; it is reset",
       metadata: ["connection": "\(connection.name)", "peer": "\(connection.ledger.flow.peer)"])
-    if connection.isOrphan { active.endAsClosed(connection) } else { active.release(connection, how: .reset) }
+    if wasServed { active.endAsClosed(connection) } else { active.release(connection, how: .reset) }
   }
 
   /// An application is gone whose service goes on on the other host: the pair moves there.

@@ -26,10 +26,15 @@ final class AdoptionDesk {
     timer = try loop.addTimer(priority: LoopPriority.control, description: "adoption") { [weak self] in self?.expire() }
   }
 
+  /// A connection that was offered before, and came back without having been seen in a process, has what is left of that time.
   /// - Parameter patience: ns to wait for an application.
   func offer(_ connection: LiveConnection, patience: UInt64) {
-    if deliver(connection) { return }
-    offers.append((connection, MonotonicClock.now + patience))
+    let now = MonotonicClock.now
+    let offer =
+      connection.offer ?? LiveConnection.Offer(deadline: now + patience, isOrphan: connection.isOrphan)
+    connection.offer = offer
+    if now < offer.deadline, deliver(connection) { return }
+    offers.append((connection, offer.deadline))
     arm()
   }
 

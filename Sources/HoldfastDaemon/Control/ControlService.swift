@@ -36,6 +36,11 @@ final class ControlService: ControlHandler {
       return
     }
     clients.note(call.service, of: reply.client)
+    guard ResourceLimits.leavesReserve(socket.number) else {
+      reply.fail(
+        .limitExceeded(limit: "\(ResourceLimits.descriptors) open files of holdfastd (LimitNOFILE= of its service)"))
+      return
+    }
     do throws(ControlError) {
       try checkLimits(call.service, user: reply.client.credentials.user)
     } catch {
@@ -86,12 +91,12 @@ final class ControlService: ControlHandler {
       return
     }
     let adopter = AdoptionDesk.Adopter(service: call.service) { [weak self] connection in
-      guard let self, !reply.isCancelled, let descriptor = try? connection.socket.duplicate() else { return false }
+      guard let self, !reply.isCancelled else { return false }
       let checkpoint = connection.ledger.checkpoints.covered
       let delivered = reply.succeed(
         AdoptReply(
           connection: info(connection), state: checkpoint?.state.base64, produced: checkpoint?.produced.map(Int.init)),
-        descriptor: descriptor, continues: true)
+        descriptor: connection.socket, continues: true)
       if delivered { adopted(connection, by: reply.client) }
       return delivered
     }

@@ -59,6 +59,9 @@ public final class RestoredSocket {
         family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), Int32(IPPROTO_TCP))
     }
     socket = Descriptor(owning: number)
+    guard ResourceLimits.leavesReserve(number) else {
+      throw SystemCallError("socket", on: "\(plan.state.flow)", errno: .tooManyOpenFiles)
+    }
     defaults = Self.defaults(isV6: isV6, of: number)
   }
 

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import SystemPackage
 
 /// A process's descriptor that refers to a socket.
 public struct SocketHolder: Hashable, Codable, Sendable {
@@ -28,8 +29,11 @@ public enum SocketHolders {
 
   /// What tells a process from a later one with its number: when it started, in clock ticks since boot. nil when it is gone, or
   /// dead and not waited for.
-  public static func startTime(of process: Int32) -> UInt64? {
-    guard let text = contents("/proc/\(process)/stat"), let end = text.lastIndex(of: ")") else { return nil }
+  public static func startTime(of process: Int32) -> UInt64? { (try? start(of: process)) ?? nil }
+
+  /// - Throws: why it cannot be told.
+  private static func start(of process: Int32) throws(SystemCallError) -> UInt64? {
+    guard let text = try contents("/proc/\(process)/stat"), let end = text.lastIndex(of: ")") else { return nil }
     // proc_pid_stat(5): the name in parentheses may contain anything; field 3, the state, follows it; field 22 is starttime.
     let fields = text[text.index(after: end)...].split(separator: " ")
     guard fields.count > 19, fields[0] != "Z", fields[0] != "X" else { return nil }
@@ -47,8 +51,25 @@ public enum SocketHolders {
     return UInt64(String(decoding: target[prefix.count..<count - 1].map { UInt8(bitPattern: $0) }, as: UTF8.self))
   }
 
-  static func numbers(in folder: String) -> (numbers: [Int32], isReadable: Bool) {
-    guard let stream = opendir(folder) else { return ([], errno == ENOENT || errno == ESRCH) }
+  /// Whether there is no such process any more, or, where it is known when that one started, another one has its number. False when
+  /// that cannot be told.
+  public static func isGone(_ process: Int32, startedAt start: UInt64?) -> Bool {
+    do throws(SystemCallError) {
+      guard let now = try self.start(of: process) else { return true }
+      return start.map { $0 != now } ?? false
+    } catch {
+      // Too many open files. This needs none, and takes one that is dead and not waited for to be alive.
+      return kill(process, 0) != 0 && errno == ESRCH
+    }
+  }
+
+  /// - Throws: why it cannot be told; a process that is gone has no descriptors.
+  static func numbers(in folder: String) throws(SystemCallError) -> [Int32] {
+    guard let stream = opendir(folder) else {
+      let reason = Errno(rawValue: errno)
+      if isAbsence(reason) { return [] }
+      throw SystemCallError("opendir", on: folder, errno: reason)
+    }
     defer { closedir(stream) }
     var numbers: [Int32] = []
     while let entry = readdir(stream) {
@@ -57,16 +78,26 @@ public enum SocketHolders {
       }
       if let number = Int32(name) { numbers.append(number) }
     }
-    return (numbers, true)
+    return numbers
   }
 
-  private static func contents(_ path: String) -> String? {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return nil }
-    defer { close(descriptor) }
-    var bytes = [UInt8](repeating: 0, count: 1024)
-    let count = bytes.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
-    return count > 0 ? String(decoding: bytes[..<count], as: UTF8.self) : nil
+  /// The first kilobyte of a file; nil when it is gone, with its process.
+  private static func contents(_ path: String) throws(SystemCallError) -> String? {
+    do throws(SystemCallError) {
+      let file = Descriptor(owning: try systemCall("open", on: path) { open(path, O_RDONLY | O_CLOEXEC) })
+      var bytes = [UInt8](repeating: 0, count: 1024)
+      let count = try systemCall("read", on: path) {
+        bytes.withUnsafeMutableBytes { read(file.number, $0.baseAddress, $0.count) }
+      }
+      return String(decoding: bytes[..<count], as: UTF8.self)
+    } catch {
+      if isAbsence(error.errno) { return nil }
+      throw error
+    }
+  }
+
+  private static func isAbsence(_ reason: Errno) -> Bool {
+    reason == .noSuchFileOrDirectory || reason == .noSuchProcess
   }
 }
 
@@ -77,17 +108,22 @@ public struct HolderScan {
   /// Sockets that were not met yet.
   public private(set) var missing: Set<UInt64>
   public private(set) var found: [UInt64: SocketHolder] = [:]
-  /// A process could not be looked into: what is missing may be there.
-  public private(set) var isBlind = false
+  /// Why a process could not be looked into: what is missing may be there.
+  public private(set) var blindness: SystemCallError?
 
   /// - Parameters:
   ///   - likely: processes to look into first.
   ///   - keepers: processes whose descriptors do not count: they keep ours.
   public init(for sockets: Set<UInt64>, likely: Set<Int32>, keepers: Set<Int32> = []) {
     missing = sockets
-    let all = Set(SocketHolders.numbers(in: "/proc").numbers).subtracting(keepers).subtracting([getpid()])
-    // Worked off from the end.
-    processes = Array(all.subtracting(likely)) + Array(likely.intersection(all))
+    do throws(SystemCallError) {
+      let all = Set(try SocketHolders.numbers(in: "/proc")).subtracting(keepers).subtracting([getpid()])
+      // Worked off from the end.
+      processes = Array(all.subtracting(likely)) + Array(likely.intersection(all))
+    } catch {
+      processes = []
+      blindness = error
+    }
   }
 
   /// Goes on.
@@ -112,8 +148,11 @@ public struct HolderScan {
 
   private mutating func next() -> (process: Int32, descriptors: [Int32])? {
     guard let process = processes.popLast() else { return nil }
-    let table = SocketHolders.numbers(in: "/proc/\(process)/fd")
-    if !table.isReadable { isBlind = true }
-    return (process, table.numbers)
+    do throws(SystemCallError) {
+      return (process, try SocketHolders.numbers(in: "/proc/\(process)/fd"))
+    } catch {
+      blindness = error
+      return (process, [])
+    }
   }
 }

@@ -43,7 +43,8 @@ public enum DescriptorPassingError: Error, Hashable, Sendable, CustomStringConve
   public var description: String {
     switch self {
     case .system(let error): "\(error)"
-    case .descriptorsLost: "descriptors were lost on the way: too many at once, or too many open files (RLIMIT_NOFILE)"
+    case .descriptorsLost:
+      "descriptors were lost on the way: too many at once, or too many open files (raise the receiver's limit: LimitNOFILE=, or ulimit -n)"
     }
   }
 }

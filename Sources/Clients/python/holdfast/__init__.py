@@ -130,7 +130,8 @@ def _receive(channel: socket.socket) -> Tuple[bytes, List[int]]:
     data, descriptors, flags, _ = socket.recv_fds(channel, 65536, 253)
     if flags & socket.MSG_CTRUNC:
         _close_all(descriptors)
-        raise Error("descriptors were lost: raise the limit of open files")
+        # Whoever called hangs up, and the daemon offers again what it sent.
+        raise Error("an adopted connection did not fit into this process: raise its limit of open files and adopt again")
     return data, list(descriptors)
 
 
