@@ -103,7 +103,8 @@ import Testing
       try shelf.put(1, note: [UInt8](repeating: 0, count: DescriptorShelf.noteLimit + 1), descriptor: file.number)
     }
     for key in 2..<10 {
-      try shelf.put(UInt64(key), note: [UInt8](repeating: 65, count: DescriptorShelf.noteLimit), descriptor: file.number)
+      try shelf.put(
+        UInt64(key), note: [UInt8](repeating: 65, count: DescriptorShelf.noteLimit), descriptor: file.number)
     }
     #expect(try Self.contents(of: shelf.root).last == Found(note: "before", contents: [1]))
   }
