@@ -8,7 +8,7 @@ struct Connections: ParsableCommand {
     discussion: """
       RECEIVED, CONSUMED and SENT are bytes of the stream since registration; UNACKED is output that the peer has not \
       acknowledged, LAG what the standby has not, in bytes. OFFSET is what the connection's TCP timestamps add to this host's \
-      clock, and its unit.
+      clock, and its unit. Below the table stands why connections cannot be protected as they are.
       """)
 
   @OptionGroup var daemon: DaemonOptions
@@ -38,6 +38,7 @@ struct Connections: ParsableCommand {
         hasTimestamps ? connection.timestampUnit.rawValue : "-", connection.protected ? "yes" : "no",
       ])
     }
-    return table.description
+    let obstacles = connections.compactMap { connection in connection.obstacle.map { "\(connection.id): \($0)" } }
+    return ([table.description] + obstacles).joined(separator: "\n")
   }
 }

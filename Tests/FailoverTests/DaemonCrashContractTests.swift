@@ -67,7 +67,8 @@ struct DaemonCrashContractTests {
     try talk(ends, sent: &sent)
     // What it had confirmed before is no mistake, and not enough.
     for consumed in [4000, 3000, 7999] { try confirm(consumed, control) }
-    #expect(try !bench.info(ends.id, on: bench.alpha).protected)
+    let info = try bench.info(ends.id, on: bench.alpha)
+    #expect(!info.protected && info.obstacle?.contains("confirm 8000 or more") == true)
     #expect(try bench.alpha.status().pairs.first?.connections == 1)
     #expect(refusal { try confirm(10_001, control) } == "io.holdfast.InvalidOffset")
     try confirm(8000, control)
@@ -101,7 +102,7 @@ struct DaemonCrashContractTests {
     // What comes after it is held no longer.
     try checkpoint("second once more", 2000, control)
     try talk(ends, sent: &sent)
-    #expect(try !bench.info(ends.id, on: bench.alpha).protected)
+    #expect(try bench.info(ends.id, on: bench.alpha).obstacle?.contains("checkpoint") == true)
     try checkpoint("third", 5000, control)
     try ends.peer.send(pattern.bytes(5000..<6000))
     #expect(try ends.server.receive(1000).count == 1000)

@@ -12,6 +12,8 @@ public struct ConnectionInfo: Codable, Hashable, Sendable {
   public var tcpState: String
   /// The standby could continue it now.
   public var protected: Bool
+  /// Why no standby could, whatever it holds, and what would help; nil when that is not so.
+  public var obstacle: String?
   /// Input that the peer was told is delivered; stream bytes since registration, as are the next two.
   public var received: Int
   /// Input that will not be presented again after a failover.
@@ -29,8 +31,9 @@ public struct ConnectionInfo: Codable, Hashable, Sendable {
   public init(
     id: String, pair: String, service: String, key: String?, local: String, peer: String, tcpState: String,
     protected: Bool, received: Int, consumed: Int, sent: Int, unacknowledged: Int, replicaLag: Int,
-    timestampOffset: Int, timestampUnit: TimestampUnitName
+    timestampOffset: Int, timestampUnit: TimestampUnitName, obstacle: String? = nil
   ) {
+    self.obstacle = obstacle
     self.id = id
     self.pair = pair
     self.service = service

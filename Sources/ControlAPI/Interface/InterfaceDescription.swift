@@ -35,6 +35,8 @@ public enum InterfaceDescription {
       tcpState: string,
       # the standby could continue it now
       protected: bool,
+      # why no standby could, whatever it holds, and what would help
+      obstacle: ?string,
       # input that the peer has been told is delivered; the standby has it
       received: int,
       # input that will not be presented again after a failover

@@ -11,17 +11,20 @@ final class ChaosEra {
     var hasBadNetwork: Bool
     /// Who acts alone asks an etcd first.
     var hasEtcd: Bool
+    /// A service manager keeps the sockets of a daemon that crashes.
+    var isManaged: Bool
 
     init(_ dice: inout Dice) {
       var other = Dice(seed: ~dice.seed)
       hasEtcd = other.falls(0.4)
+      isManaged = other.falls(0.7)
       policy = dice.falls(0.5) ? "hold" : "allow"
       isTLS = dice.falls(0.5)
       hasBadNetwork = dice.falls(0.3)
     }
 
     var description: String {
-      "policy \(policy)\(hasEtcd ? " with etcd" : ""), \(isTLS ? "TLS" : "plaintext")\(hasBadNetwork ? ", a bad network before the clients" : "")"
+      "policy \(policy)\(hasEtcd ? " with etcd" : ""), \(isTLS ? "TLS" : "plaintext")\(isManaged ? ", managed" : "")\(hasBadNetwork ? ", a bad network before the clients" : "")"
     }
   }
 
@@ -63,6 +66,7 @@ final class ChaosEra {
     options.exposeAfter = "4s"
     options.security = setting.isTLS ? .tls() : .plaintext
     options.keepsState = true
+    options.isManaged = setting.isManaged
     var etcd: EtcdHost?
     pair = try ProtectedPair(topology: Topology(withServer: true)) { topology in
       try topology.limit("50mbit")
@@ -130,7 +134,9 @@ final class ChaosEra {
         standby.role == "standby", standby.replication == "synced"
       else { return false }
       self.active = active
-      return true
+      // After a crash of the daemon that takes a round trip longer.
+      last = "a connection is not protected"
+      return try pair[active].connections().allSatisfy(\.protected)
     }
   }
 

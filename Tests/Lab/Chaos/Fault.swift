@@ -35,7 +35,7 @@ public enum Fault: String, CaseIterable, Sendable {
   /// How often it comes up, against the others.
   var weight: UInt64 {
     switch self {
-    case .activeHostDies, .switchover: 4
+    case .activeHostDies, .switchover, .activeCrashesInPlace: 4
     case .activePauses, .link, .standbyHostDies, .activeDaemonDies: 2
     case .eitherPausesLong: 1
     default: 2
@@ -59,8 +59,8 @@ public enum Fault: String, CaseIterable, Sendable {
     switch self {
     case .activeHostDies, .standbyHostDies, .activeDaemonDies, .standbyDaemonDies, .linkThenDeath: 0...6000
     case .eitherPausesLong: 21_000...26_000
-    // RestartSec= in the unit.
-    case .activeCrashesInPlace: 500...600
+    // RestartSec= in the unit, and what the stop hook takes; a service manager that keeps the sockets need not be so quick.
+    case .activeCrashesInPlace: 100...3000
     case .activeRestarts, .standbyRestarts, .switchover, .channelResets, .applicationDies: 0...1000
     default: 50...7000
     }
@@ -132,6 +132,7 @@ extension ChaosEra {
 
   private func die(_ host: HostName) throws -> () throws -> Void {
     try pair.topology.crash(host)
+    pair[host].manager?.forgetAll()
     return { [self] in
       try pair.topology.revive(host)
       try startDaemon(on: host)

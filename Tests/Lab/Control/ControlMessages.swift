@@ -46,6 +46,7 @@ public struct ControlledConnection: Decodable, Sendable {
   public var unacknowledged: UInt64
   public var timestampOffset: Int
   public var timestampUnit: String
+  public var obstacle: String?
 }
 
 public struct ConnectionList: Decodable, Sendable {

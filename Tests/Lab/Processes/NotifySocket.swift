@@ -85,6 +85,14 @@ public final class NotifySocket: Sendable {
   /// All assignments so far, in order: `READY=1`.
   public func received() -> [String] { state.state.withLock { $0.lines } }
 
+  /// The machine that it runs on has died.
+  public func forgetAll() {
+    state.state.withLock { state in
+      for (_, descriptor) in state.stored { close(descriptor) }
+      state.stored = []
+    }
+  }
+
   /// What it keeps, for the next start.
   public var stored: [(name: String, descriptor: Int32)] { state.state.withLock { $0.stored } }
 }
