@@ -47,7 +47,7 @@ public final class Daemon {
         try Pair(
           pair, node: configuration.node, instance: instance, index: index, mark: layout[index].mark,
           queues: (layout[index].ingress, layout[index].egress),
-          resuming: kept?.image.pair(pair.name)?.epoch, rules: rules, manager: addresses, announcer: announcer,
+          resuming: kept?.image.pair(pair.name), rules: rules, manager: addresses, announcer: announcer,
           desk: desk,
           loop: loop, logger: logger))
     }

@@ -22,10 +22,13 @@ public struct PairMachine: Sendable {
     public var restartPatience: UInt64
     /// Who is asked before this host acts alone.
     public var asks: Asks
+    /// Whether the arbiter knows who was active in which epoch; a cluster manager does not.
+    public var arbiterKnowsEpochs: Bool
 
     public init(
       node: String, pair: String, prefersActive: Bool, paths: Int, interval: UInt64, deadAfter: UInt64,
-      exposeAfter: UInt64, mayExpose: Bool, restartPatience: UInt64 = 10_000_000_000, asks: Asks = .nobody
+      exposeAfter: UInt64, mayExpose: Bool, restartPatience: UInt64 = 10_000_000_000, asks: Asks = .nobody,
+      arbiterKnowsEpochs: Bool = true
     ) {
       self.node = node
       self.pair = pair
@@ -37,6 +40,7 @@ public struct PairMachine: Sendable {
       self.mayExpose = mayExpose
       self.restartPatience = restartPatience
       self.asks = asks
+      self.arbiterKnowsEpochs = arbiterKnowsEpochs
     }
 
     /// How long a host listens at its start before it claims anything, ns: longer than a takeover takes, and twice as long where
@@ -63,6 +67,8 @@ public struct PairMachine: Sendable {
   var isRestarting = false
   /// Active: this daemon goes on where its predecessor ended, and does not know yet whether the standby has waited for it.
   public internal(set) var isResumed = false
+  /// Meaningful while `isResumed`.
+  var behind = Behind.patientStandby
 
   var peer: PeerView
   /// Starting: since when nobody was heard who may be active, ns.
@@ -207,6 +213,9 @@ public struct PairMachine: Sendable {
   /// Going on without a standby is a new epoch: whatever a standby holds is of the past from the moment that the gate opens.
   /// It is said before, so that a standby which takes over afterwards has heard it.
   mutating func exposeIfDue() -> [Action] {
+    if mayHaveSuccessor, replication == .waiting, configuration.asks != .arbiter || !configuration.arbiterKnowsEpochs {
+      return giveUpIfDue()
+    }
     let patience = standbyHasLeft ? 0 : configuration.patience
     guard !isWary, replication == .waiting, configuration.mayExpose,
       now - waitingSince + configuration.asks.lead >= patience
@@ -236,6 +245,7 @@ public struct PairMachine: Sendable {
   }
 
   private mutating func react(to heartbeat: Heartbeat) -> [Action] {
+    noticePredecessorsStandby(heartbeat)
     switch (role, heartbeat.role) {
     case (.starting, .active) where heartbeat.epoch < epoch, (.fenced, .active) where heartbeat.epoch < epoch:
       // This host was active after that one: what it has is of the past, and it will see that when it hears of it.
@@ -281,6 +291,7 @@ public struct PairMachine: Sendable {
     case .channelUp:
       standbyHasLeft = false
       permission.void()
+      behind = .patientStandby
       isSyncEnding = replication != .exposed || opensAt != nil
       opensAt = nil
       replication = .syncing

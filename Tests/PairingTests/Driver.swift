@@ -7,6 +7,13 @@ final class Driver {
     var machine: PairMachine?
     /// What its disk has kept.
     var epoch: UInt64 = 0
+    /// What its last daemon has left behind.
+    var wasAlone = false
+    var standbyWaits: UInt64 = 0
+
+    func behind(now: UInt64) -> PairMachine.Behind {
+      wasAlone ? .nobody : now < standbyWaits ? .patientStandby : .standby
+    }
     /// How often its daemon has started: the instance, too.
     var starts: UInt64 = 0
     var sequence: UInt64 = 0

@@ -19,6 +19,9 @@ struct Simulate: ParsableCommand {
     var takeovers = 0
     var continued = 0
     var reset = 0
+    var survived = 0
+    var settled = 0
+    var lost = 0
     let policies = policy.map { [$0] } ?? Scenario.Policy.allCases
     for policy in policies {
       for seed in from..<from + UInt64(seeds) {
@@ -27,6 +30,9 @@ struct Simulate: ParsableCommand {
         takeovers += outcome.takeovers
         continued += outcome.continued
         reset += outcome.reset
+        survived += outcome.survived
+        settled += outcome.settled
+        lost += outcome.lostInGap
         guard outcome.violation == nil else {
           print("policy \(policy), \(outcome.description)")
           throw ExitCode.failure
@@ -34,7 +40,7 @@ struct Simulate: ParsableCommand {
       }
     }
     print(
-      "\(policies.count * seeds) runs, \(steps) steps: \(takeovers) takeovers, \(continued) connections continued, \(reset) reset, nothing violated"
+      "\(policies.count * seeds) runs, \(steps) steps: \(takeovers) takeovers, \(continued) connections continued, \(reset) reset; \(survived) crashed daemons' connections gone on with, \(settled) of them complete again, \(lost) lost before; nothing violated"
     )
   }
 }

@@ -31,6 +31,11 @@ final class Connection {
   /// Who serves it, and who did before that one took over.
   var owner: Node
   weak var former: Node?
+  /// The instance of the daemon that began its ledger anew after a crash; no standby of that one need know the connection. nil when
+  /// a packet has left since that says more than the gap allows.
+  var lacksSince: UInt64?
+  /// The most that a host had on its way to the client while a gap was open, left or not.
+  var made: (sent: Int, told: Int, stamp: UInt32)
 
   init(number: UInt64, owner: Node, _ random: inout SeededGenerator) {
     self.number = number
@@ -38,9 +43,18 @@ final class Connection {
     hostOrigin = SequenceNumber(random.chance(30) ? .max - 500 : UInt32(truncatingIfNeeded: random.next()))
     clientOrigin = SequenceNumber(random.chance(30) ? .max - 500 : UInt32(truncatingIfNeeded: random.next()))
     stamp = random.chance(30) ? .max - 2000 : UInt32(truncatingIfNeeded: random.next())
+    made = (0, 0, stamp)
     flow = Flow(
       local: Endpoint(address: IPAddress(v4: 0x0a4d_0064), port: 80),
       peer: Endpoint(address: IPAddress(v4: 0x0a4d_0002), port: UInt16(truncatingIfNeeded: 1024 + number)))
+  }
+
+  /// A host's kernel has made a packet in a gap.
+  func make(_ packet: Packet) {
+    made.sent = max(made.sent, packet.end)
+    made.told = max(made.told, packet.told)
+    let stamp = packet.header.timestampValue
+    if Int32(bitPattern: stamp &- made.stamp) > 0 { made.stamp = stamp }
   }
 
   func byte(_ position: Int, toClient: Bool) -> UInt8 {
@@ -78,6 +92,12 @@ struct Packet {
   var header: SegmentHeader
   var payload: [UInt8]
   var isReset = false
+  /// It was made in the connection's gap: the standby does not know of it.
+  var isUnprotected = false
+
+  /// One past its last byte, and its acknowledgement, as positions.
+  var end: Int { header.sequence.distance(from: connection.hostOrigin) + payload.count }
+  var told: Int { header.acknowledgement.distance(from: connection.clientOrigin) }
 }
 
 /// The host's kernel for one connection, and the application on it, whose output is a function of the offset.

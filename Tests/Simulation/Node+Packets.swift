@@ -23,7 +23,7 @@ extension Node {
     if socket.isReadUnrecorded, world.random.chance(60) {
       socket.isReadUnrecorded = false
       let sequence = connection.clientOrigin + socket.read
-      book[id]?.consume(upTo: sequence)
+      ledger(id)?.consume(upTo: sequence)
       source.consumed(id, upTo: sequence)
     }
     sockets[id] = socket
@@ -34,9 +34,13 @@ extension Node {
   func ingress(_ packet: Packet) {
     let id = packet.connection.number
     guard machine.role == .active, handOverPosition == nil, !isMute else { return }
-    guard let ledger = book[id], var socket = sockets[id] else { return world.reset(packet.connection, by: self) }
+    guard let ledger = ledger(id), var socket = sockets[id] else {
+      if sockets[id] != nil { world.violate("\(name) has a socket without a ledger, of connection \(id)") }
+      return world.reset(packet.connection, by: self)
+    }
     packet.payload.withUnsafeBytes { bytes in
       ledger.foldIngress(packet.header, bytes)
+      settle(id)
       source.ingress(id, packet.header, bytes)
     }
     let connection = packet.connection
@@ -69,24 +73,27 @@ extension Node {
     let window = max(socket.offeredEdge - socket.rcvNxt, Connection.window - (socket.rcvNxt - socket.read))
     socket.offeredEdge = socket.rcvNxt + window
     sockets[connection.number] = socket
-    let elapsed = (now - socket.clock.moment) / socket.clock.unit.nanosecondsPerTick
     egress(
       Packet(
         connection: connection,
         header: SegmentHeader(
           sequence: connection.hostOrigin + position, acknowledgement: connection.clientOrigin + socket.rcvNxt,
           window: UInt16(clamping: window), flags: .ack, hasTimestamp: true,
-          timestampValue: socket.clock.value &+ UInt32(truncatingIfNeeded: elapsed)),
+          timestampValue: socket.stamp(now)),
         payload: connection.bytes(position..<position + count, toClient: true)))
   }
 
-  private func egress(_ packet: Packet) {
+  private func egress(_ made: Packet) {
+    var packet = made
     let id = packet.connection.number
     packetNumber &+= 1
     packet.payload.withUnsafeBytes { bytes in
-      book[id]?.foldEgress(packet.header, bytes, now: now)
+      ledger(id)?.foldEgress(packet.header, bytes, now: now)
+      settle(id)
       source.egress(id, packet.header, bytes, packet: packetNumber)
     }
+    packet.isUnprotected = settling[id] != nil
+    if packet.isUnprotected { packet.connection.make(packet) }
     if world.scenario.sabotage == .gateOff {
       source.gate.forgetAll()
       world.sent(packet, by: self)

@@ -26,6 +26,7 @@ extension Node {
           return finishRestart(position, until: deadline)
         }
         let isKept = machine.role == .active
+        noteEnd(standbyWaits: machine.configuration.restartPatience)
         world.end(self, hostDies: false)
         // In time, or after the standby's patience.
         world.after(milliseconds: world.random.chance(70) ? 100...1500 : 1500...5000) { [world, self] in
@@ -48,6 +49,8 @@ extension Node {
     handOverPosition = nil
     tenure = nil
     isPromoted = false
+    // What the daemon before had won counts as long as nobody has heard of it otherwise.
+    hasWon = hasWon && world.arbiter?.record.winner.map { $0.node == name && $0.epoch > machine.epoch } ?? false
     isDead = false
     isPaused = false
     isToStandStill = false

@@ -13,6 +13,10 @@ final class Node {
   var source = ReplicationSource(gateIsOpen: false)
   var book = LedgerBook()
   var sockets: [UInt64: HostSocket] = [:]
+  /// Begun after a crash, and lacking something yet: no standby is told of them.
+  var settling: [UInt64: Ledger] = [:]
+  /// What is kept beside each socket.
+  var outlines: [UInt64: LedgerImage] = [:]
   var replica = Replica()
   /// Packets at the gate, in order.
   var held: [(number: UInt32, packet: Packet)] = []
@@ -22,6 +26,7 @@ final class Node {
   var clientSession: Session?
   /// Whose stream the replica was last synced from.
   weak var replicaSource: Node?
+  var replicaInstance: UInt64 = 0
   var clientStream = OutgoingStream()
   var acknowledged: UInt64 = 0
   var isFollowing = false
@@ -41,6 +46,11 @@ final class Node {
   var isPromoted = false
   private var wasActive = false
 
+  /// What it had it has let go of: what it does from then on it does as one that has just started.
+  var hasGivenUp = false
+  /// When its daemon ended.
+  private var wasAlone = false
+  private var standbyWaits: UInt64 = 0
   var isDead = false
   var isPaused = false
   /// When it next decides to go on alone, it stands still before it has said so.
@@ -77,13 +87,22 @@ final class Node {
       world.configuration(of: Self.names[host]), instance: instance, epoch: world.epochs[host], now: now)
   }
 
+  /// What is kept for the next daemon besides the sockets.
+  func noteEnd(standbyWaits patience: UInt64 = 0) {
+    wasAlone = machine.isAlone
+    standbyWaits = patience == 0 ? 0 : now + patience / 10 * 9
+  }
+
+  private var behind: PairMachine.Behind { wasAlone ? .nobody : now < standbyWaits ? .patientStandby : .standby }
+
   /// Another daemon goes on where this one's machine ended.
   func renew(_ instance: UInt64) {
     self.instance = instance
     heartbeatSequence = 0
     stalled = 0
     lastTick = now
-    machine = PairMachine(world.configuration(of: name), instance: instance, resuming: machine.epoch, now: now)
+    machine = PairMachine(
+      world.configuration(of: name), instance: instance, resuming: machine.epoch, behind: behind, now: now)
   }
 
   /// Runs now, or when the node runs again; never on a node that is gone.
@@ -165,8 +184,9 @@ final class Node {
     case .startOver:
       stopClient()
       replica.reset()
-    case .fence:
+    case .fence(let reason):
       world.outcome.fenced += 1
+      if reason.hasPrefix("a standby may have gone on") { hasGivenUp = true }
       world.checkFence(of: self)
       handOverPosition = nil
       source.gate.close()
@@ -206,6 +226,8 @@ final class Node {
   /// Sockets end without a packet, and what waits at the gate is dropped.
   private func letEverythingGo() {
     sockets = [:]
+    settling = [:]
+    outlines = [:]
     book.removeAll()
     held = []
     source.gate.forgetAll()
@@ -369,6 +391,7 @@ final class Node {
       box.stream.rebase(to: theirs.position)
       acknowledged = theirs.position
       replicaSource = session.ends[0]
+      replicaInstance = theirs.instance
       return handle(.following(epoch: theirs.epoch, instance: theirs.instance))
     }
     switch try replica.fold(frame, now: now) {
@@ -412,6 +435,7 @@ final class Node {
         value: world.scenario.sabotage == .timestampsNotCarriedOver
           ? UInt32(truncatingIfNeeded: now / 1_000_000) : state.timestamp.restored(at: now), moment: now,
         unit: .milliseconds))
+    outlines[connection.number] = ledger.outline
     book.insert(ledger)
     _ = source.register(ledger, now: now)
   }
@@ -421,6 +445,7 @@ final class Node {
     sockets[connection.number] = HostSocket(
       una: 0, nxt: 0, rcvNxt: 0, read: 0, offeredEdge: Connection.window,
       clock: TimestampClock(value: connection.stamp, moment: now, unit: .milliseconds))
+    outlines[connection.number] = ledger.outline
     book.insert(ledger)
     _ = source.register(ledger, now: now)
     flush()
@@ -428,6 +453,8 @@ final class Node {
 
   func release(_ connection: UInt64) {
     sockets[connection] = nil
+    settling[connection] = nil
+    outlines[connection] = nil
     if book.remove(connection) != nil { source.release(connection) }
   }
 }

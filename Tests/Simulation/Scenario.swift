@@ -29,17 +29,22 @@ public struct Scenario: Sendable {
     case leaseNotWatched
     /// A restored socket counts its timestamps on the new host's clock.
     case timestampsNotCarriedOver
+    /// After a crash every connection goes to the standby at once, whatever its ledger lacks.
+    case gapNotWaitedFor
   }
 
   public var policy: Policy
   public var sabotage: Sabotage?
   /// Events before the faults end and the pair must come to rest.
   public var steps: Int
+  /// Whether daemons crash and go on with their sockets.
+  public var crashes: Bool
 
-  public init(policy: Policy, sabotage: Sabotage? = nil, steps: Int = 4000) {
+  public init(policy: Policy, sabotage: Sabotage? = nil, steps: Int = 4000, crashes: Bool = true) {
     self.policy = policy
     self.sabotage = sabotage
     self.steps = steps
+    self.crashes = crashes
   }
 }
 
@@ -58,6 +63,11 @@ public struct Outcome: Sendable {
   public var exposures = 0
   /// Daemons that went on with the connections of their predecessors.
   public var resumed = 0
+  /// Those of them whose predecessors had crashed; ledgers that were begun anew and have become complete; connections that were lost
+  /// because theirs had not.
+  public var survived = 0
+  public var settled = 0
+  public var lostInGap = 0
   public var fenced = 0
   public var bytes = 0
 

@@ -32,6 +32,8 @@ extension World {
       guard let node = nodes.compactMap({ $0 }).first(where: { $0.machine.role == .active && !$0.isPaused }) else {
         return
       }
+      // What lacks something cannot move.
+      guard node.settling.isEmpty else { return }
       note(node, "is asked to hand over")
       node.handle(.switchover)
     case 88..<93:
@@ -48,6 +50,15 @@ extension World {
       node.stop()
       after(milliseconds: 50...3000) { [self] in start(host) }
     }
+  }
+
+  /// The daemon of a host ends where it stands, more often than not the active one.
+  func crashSomebody() {
+    guard hasFaults else { return }
+    after(milliseconds: 500...5000) { [self] in crashSomebody() }
+    let host = random.below(2)
+    let active = nodes.compactMap { $0 }.first { $0.machine.role == .active }
+    (random.chance(90) ? active : nodes[host])?.crash()
   }
 
   /// The process is stopped for a while.

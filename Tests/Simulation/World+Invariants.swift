@@ -9,8 +9,7 @@ extension World {
   func sent(_ packet: Packet, by node: Node) {
     let connection = packet.connection
     guard !connection.isOver, outcome.violation == nil else { return }
-    let end = packet.header.sequence.distance(from: connection.hostOrigin) + packet.payload.count
-    let told = packet.header.acknowledgement.distance(from: connection.clientOrigin)
+    let (end, told) = (packet.end, packet.told)
     let stamp = packet.header.timestampValue
     let isOpen = node.source.gate.isOpen
     let what = "connection \(connection.number), bytes to \(end), acknowledgement \(told), TSval \(stamp)"
@@ -26,13 +25,15 @@ extension World {
     if !isOpen, let standby = nodes[1 - node.host], let session = node.serverSession, standby.clientSession === session
     {
       let ledger = standby.replica.ledgers[connection.number]
-      if ledger == nil || !covers(ledger, connection, end: end, told: told, stamp: stamp) {
+      // What was made in the gap it need not hold; from the first packet on that was made after it, it has everything.
+      if ledger == nil ? !packet.isUnprotected : !covers(ledger, connection, end: end, told: told, stamp: stamp) {
         violate("a packet leaves \(node.name) that \(standby.name) does not hold: \(what)")
       }
     }
     if connection.owner === node, Int32(bitPattern: stamp &- connection.stamp) < 0 {
       violate("a timestamp goes back: \(node.name) sends \(what) after \(connection.stamp)")
     }
+    if connection.owner === node, !packet.isUnprotected { connection.lacksSince = nil }
     connection.sentEnd = max(connection.sentEnd, end)
     connection.toldEnd = max(connection.toldEnd, told)
     if Int32(bitPattern: stamp &- connection.stamp) > 0 { connection.stamp = stamp }
@@ -50,6 +51,8 @@ extension World {
   func check(_ takeover: PairMachine.Takeover, by node: Node, _ ledgers: LedgerBook, wasComplete: Bool, former: Node?) {
     if wasComplete, !takeover.areLedgersUsable, let source = node.replicaSource, source === former,
       source.machine.replication != .exposed, !source.hasGoneAlone, !source.hasWon,
+      // It won more than it used, and died before it had given that back.
+      !(arbiter?.formerWinner.map { $0.node == source.name && $0.epoch > source.machine.epoch } ?? false),
       source.machine.role == .active || (arbiter != nil && source.machine.role == .fenced)
     {
       violate("\(node.name) has all ledgers of \(source.name), which never went on alone, and does not use them")
@@ -57,10 +60,16 @@ extension World {
     // Connections of a host that died without a standby belong to nobody any more.
     for connection in living where connection.owner === node.replicaSource {
       guard let ledger = ledgers[connection.number], takeover.areLedgersUsable else {
-        if takeover.areLedgersUsable, connection.sentEnd > 0 || connection.toldEnd > 0 {
+        let isInGap = connection.lacksSince.map { node.replicaInstance >= $0 } ?? false
+        if takeover.areLedgersUsable, !isInGap, connection.sentEnd > 0 || connection.toldEnd > 0 {
           violate("\(node.name) takes over and does not know connection \(connection.number)")
         }
-        connection.successor = (node.host, .min, .min, connection.stamp)
+        if takeover.areLedgersUsable, isInGap { outcome.lostInGap += 1 }
+        // What was made in the gap may leave yet, if the standby had acknowledged what was before it; nothing that is made later.
+        connection.successor =
+          takeover.areLedgersUsable && isInGap
+          ? (node.host, connection.made.sent, connection.made.told, connection.made.stamp)
+          : (node.host, .min, .min, connection.stamp)
         continue
       }
       let state = ledger.state
@@ -86,13 +95,14 @@ extension World {
         violate("\(what) with the timestamp \(state.timestamp.value), and the client has seen \(connection.stamp)")
       }
       connection.successor = (node.host, sent, told, state.timestamp.value)
+      connection.lacksSince = nil
     }
   }
 
   /// A host lets go of its connections, because another one is active: not in favour of the one in whose place it went on.
   func checkFence(of node: Node) {
     guard let other = nodes[1 - node.host], other.machine.role == .active else { return }
-    for connection in living where connection.owner === node && connection.former === other {
+    for connection in living where connection.owner === node && connection.former === other && !other.hasGivenUp {
       violate(
         "\(node.name) gives way to \(other.name), with connection \(connection.number) that it went on with in that one's place"
       )
@@ -132,6 +142,7 @@ extension World {
       let now = nodes.map { node in node.map { "\($0.name) \($0.machine.role) \($0.machine.replication)" } ?? "down" }
       return violate("8 s after the last fault \(Node.names[host]) does not serve: \(now.joined(separator: ", "))")
     }
+    checkGaps(of: node)
     serves(until: now + 3_000_000_000)
   }
 
@@ -160,7 +171,21 @@ extension World {
       let now = nodes.map { node in node.map { "\($0.name) \($0.machine.role) \($0.machine.replication)" } ?? "down" }
       return violate("8 s after the last fault there is no protected pair: \(now.joined(separator: ", "))")
     }
+    checkGaps(of: active)
+    // What has left is protected.
+    for connection in living where connection.owner === active && (connection.sentEnd > 0 || connection.toldEnd > 0) {
+      guard let ledger = standby.replica.ledgers[connection.number], ledger.obstacle == nil else {
+        violate("8 s after the last fault connection \(connection.number) is not protected")
+        continue
+      }
+    }
     serves(until: now + 3_000_000_000)
+  }
+
+  private func checkGaps(of node: Node) {
+    for number in node.settling.keys.sorted() where connections[number].map({ !$0.isOver }) ?? false {
+      violate("8 s after the last fault the gap of connection \(number) is open")
+    }
   }
 
   /// All bytes flow.

@@ -60,7 +60,8 @@ public final class World {
     PairMachine.Configuration(
       node: name, pair: "web", prefersActive: name == "alpha", paths: 2, interval: Self.interval,
       deadAfter: Self.deadAfter, exposeAfter: Self.exposeAfter, mayExpose: mayExpose,
-      restartPatience: 2_000_000_000, asks: arbiter == nil && manager == nil ? .nobody : .arbiter)
+      restartPatience: 2_000_000_000, asks: arbiter == nil && manager == nil ? .nobody : .arbiter,
+      arbiterKnowsEpochs: arbiter != nil)
   }
 
   // MARK: Time
@@ -75,6 +76,7 @@ public final class World {
     after(milliseconds: 0...300) { [self] in start(1) }
     after(milliseconds: 1...5) { [self] in actAsClient() }
     after(milliseconds: 2500...4000) { [self] in misbehave() }
+    if scenario.crashes { after(milliseconds: 2500...6000) { [self] in crashSomebody() } }
     manager?.start()
     while outcome.steps < scenario.steps, outcome.violation == nil { step() }
     if outcome.violation == nil { comeToRest() }
@@ -133,13 +135,15 @@ public final class World {
   }
 
   /// A daemon that ended with its connections kept starts again, on the same host.
-  func resume(_ node: Node) {
+  func resume(_ node: Node, afterCrash: Bool = false) {
     guard nodes[node.host] == nil else { return }
     starts += 1
     nodes[node.host] = node
     node.beginAgain(instance: starts)
-    note(node, "starts with its connections")
+    if afterCrash { node.surviveCrash() }
+    note(node, "starts with its connections\(afterCrash ? ", which it has to survey" : "")")
     outcome.resumed += 1
+    if afterCrash { outcome.survived += 1 }
     node.start()
   }
 

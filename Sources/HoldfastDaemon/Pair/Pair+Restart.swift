@@ -66,7 +66,10 @@ extension Pair {
       },
       passing: table.passingFlows(now: MonotonicClock.now).map { flow, deadline in
         RestartImage.Passing(local: "\(flow.local)", peer: "\(flow.peer)", until: deadline)
-      })
+      },
+      wasAlone: machine.isAlone,
+      // The last heartbeats are still to be sent; clocks run at different speeds.
+      standbyWaits: MonotonicClock.now + machine.configuration.restartPatience / 10 * 9)
   }
 
   /// Says once more, on every path, that this host is about to be silent: a heartbeat can be lost.

@@ -86,7 +86,8 @@ final class Pair {
 
   init(
     _ configuration: Configuration.Pair, node: Configuration.Node, instance: UInt64, index: Int, mark: PacketMark,
-    queues: (ingress: UInt16, egress: UInt16), resuming epoch: UInt64?, rules: RuleBook, manager: AddressManager,
+    queues: (ingress: UInt16, egress: UInt16), resuming image: RestartImage.Pair?, rules: RuleBook,
+    manager: AddressManager,
     announcer: Announcer,
     desk: AdoptionDesk,
     loop: EventLoop, logger: Logger
@@ -111,11 +112,13 @@ final class Pair {
     let rulesOfMachine = PairMachine.Configuration(configuration, node: node.name, asks: arbiter?.asks ?? .nobody)
     // A later epoch that this host has heard of is the end of what it had.
     let known = epochs.epoch
-    let epoch = epoch.flatMap { $0 >= known ? $0 : nil }
-    isResuming = epoch != nil
+    let image = image.flatMap { $0.epoch >= known ? $0 : nil }
+    isResuming = image != nil
     machine =
-      if let epoch {
-        PairMachine(rulesOfMachine, instance: instance, resuming: epoch, now: MonotonicClock.now)
+      if let image {
+        PairMachine(
+          rulesOfMachine, instance: instance, resuming: image.epoch,
+          behind: image.behind(now: MonotonicClock.now), now: MonotonicClock.now)
       } else {
         PairMachine(rulesOfMachine, instance: instance, epoch: epochs.epoch, now: MonotonicClock.now)
       }

@@ -6,6 +6,7 @@ extension PairMachine.Configuration {
     self.init(
       node: node, pair: pair.name, prefersActive: pair.prefer == .active, paths: pair.heartbeat.paths.count,
       interval: pair.heartbeat.interval, deadAfter: pair.heartbeat.deadAfter, exposeAfter: pair.solo.exposeAfter,
-      mayExpose: pair.solo.policy == .allow, restartPatience: pair.heartbeat.restartPatience, asks: asks)
+      mayExpose: pair.solo.policy == .allow, restartPatience: pair.heartbeat.restartPatience, asks: asks,
+      arbiterKnowsEpochs: pair.solo.arbiter != .external)
   }
 }

@@ -29,12 +29,21 @@ struct Remains {
         } else if let tenure = try? decoder.decode(SocketKeep.Tenure.self, from: Data(entry.note)),
           tenure.version == RestartImage.currentVersion
         {
-          tenures[tenure.pair] = tenure
+          take(tenure)
         }
       }
     } catch {
       logger.error("cannot take all connections of the daemon that crashed", metadata: ["error": "\(error)"])
     }
+  }
+
+  /// One that is being replaced may be there, too.
+  private mutating func take(_ tenure: SocketKeep.Tenure) {
+    guard var known = tenures[tenure.pair] else { return tenures[tenure.pair] = tenure }
+    known.epoch = max(known.epoch, tenure.epoch)
+    known.counter = max(known.counter, tenure.counter)
+    known.isAlone = known.isAlone && tenure.isAlone
+    tenures[tenure.pair] = known
   }
 
   /// The later one counts: something may lie there twice.
@@ -56,7 +65,8 @@ struct Remains {
     var kept: [SharedDescriptor] = []
     for tenure in tenures.values {
       var pair = RestartImage.Pair(
-        name: tenure.pair, epoch: tenure.epoch, counter: tenure.counter, connections: [], passing: [])
+        name: tenure.pair, epoch: tenure.epoch, counter: tenure.counter, connections: [], passing: [],
+        wasAlone: tenure.isAlone)
       for (record, socket) in sockets.values where record.pair == tenure.pair {
         guard let connection = connection(record, socket) else { continue }
         pair.connections.append(connection)

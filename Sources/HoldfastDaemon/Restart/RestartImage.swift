@@ -1,5 +1,6 @@
 internal import FoundationEssentials
 internal import LinuxNetwork
+internal import Pairing
 internal import Replication
 internal import TCPModel
 
@@ -25,6 +26,14 @@ struct RestartImage: Codable {
     var connections: [Connection]
     /// Flows whose packets pass, for the last words of what has ended: until when, ns.
     var passing: [Passing]
+    /// Nobody was behind this host who could have gone on in its place.
+    var wasAlone: Bool?
+    /// Until when the standby was asked to wait, CLOCK_MONOTONIC, ns; nil when it was not.
+    var standbyWaits: UInt64?
+
+    func behind(now: UInt64) -> PairMachine.Behind {
+      wasAlone ?? false ? .nobody : now < standbyWaits ?? 0 ? .patientStandby : .standby
+    }
   }
 
   struct Passing: Codable {

@@ -19,6 +19,8 @@ final class SocketKeep {
     var epoch: UInt64
     /// No connection has a number above it.
     var counter: UInt64
+    /// Nobody is behind this host who could go on in its place.
+    var isAlone: Bool
   }
 
   private let shelf: DescriptorShelf
@@ -75,10 +77,13 @@ final class SocketKeep {
       return
     }
     let counter = pair.active.counter
-    if let former = tenures[key], former.epoch == pair.machine.epoch, counter + Self.reserve / 2 < former.counter {
+    if let former = tenures[key], former.epoch == pair.machine.epoch,
+      former.isAlone == pair.machine.isAlone, counter + Self.reserve / 2 < former.counter
+    {
       return
     }
-    let tenure = Tenure(pair: pair.name, epoch: pair.machine.epoch, counter: counter + Self.reserve)
+    let tenure = Tenure(
+      pair: pair.name, epoch: pair.machine.epoch, counter: counter + Self.reserve, isAlone: pair.machine.isAlone)
     tenures[key] = tenure
     report { try shelf.put(key, note: try Array(encoder.encode(tenure))) }
     work?.schedule()

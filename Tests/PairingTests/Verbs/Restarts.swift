@@ -4,6 +4,7 @@ extension Verb {
   /// The daemon ends to start again, and its connections are kept for it.
   static let restarts = ofHost("restarts") { host, driver in
     driver.handle(.restart, on: host)
+    driver.noteEnd(of: host, isAwaited: true)
     driver.hosts[host]?.machine = nil
     driver.closeChannel(of: host)
   }
@@ -15,7 +16,9 @@ extension Verb {
     else { return false }
     driver.note(words[0], "starts with its connections")
     driver.begin(words[0], epoch: host.epoch) { configuration, instance, now in
-      PairMachine(configuration, instance: instance, resuming: host.epoch, now: now)
+      PairMachine(
+        configuration, instance: instance, resuming: host.epoch, behind: host.behind(now: now),
+        now: now)
     }
     return true
   }
