@@ -1,5 +1,4 @@
 internal import ControlAPI
-internal import Glibc
 internal import LinuxNetwork
 internal import Logging
 internal import SystemPackage
@@ -27,8 +26,6 @@ final class HolderWatch {
 
   private let schedule = HolderSchedule()
   private var nextLook: UInt64
-  /// The service manager may keep sockets for the daemon's next start (its file descriptor store).
-  private static let keepers: Set<Int32> = getenv("NOTIFY_SOCKET") == nil ? [] : [getppid()]
 
   init(loop: EventLoop, logger: Logger, connections: @escaping () -> [LiveConnection]) throws(SystemCallError) {
     self.connections = connections
@@ -69,8 +66,8 @@ final class HolderWatch {
     if scan == nil, !suspects.isEmpty {
       sought = suspects
       suspects = [:]
-      scan = HolderScan(
-        for: Set(sought.keys), likely: Set(sought.values.compactMap { $0.owner?.process }), keepers: Self.keepers)
+      // What the service manager keeps lies in queues, and in no process's table.
+      scan = HolderScan(for: Set(sought.keys), likely: Set(sought.values.compactMap { $0.owner?.process }))
     }
     guard let isDone = scan?.advance(descriptors: schedule.budget), isDone, let result = scan else { return }
     scan = nil

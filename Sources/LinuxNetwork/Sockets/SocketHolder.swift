@@ -111,13 +111,11 @@ public struct HolderScan {
   /// Why a process could not be looked into: what is missing may be there.
   public private(set) var blindness: SystemCallError?
 
-  /// - Parameters:
-  ///   - likely: processes to look into first.
-  ///   - keepers: processes whose descriptors do not count: they keep ours.
-  public init(for sockets: Set<UInt64>, likely: Set<Int32>, keepers: Set<Int32> = []) {
+  /// - Parameter likely: processes to look into first.
+  public init(for sockets: Set<UInt64>, likely: Set<Int32>) {
     missing = sockets
     do throws(SystemCallError) {
-      let all = Set(try SocketHolders.numbers(in: "/proc")).subtracting(keepers).subtracting([getpid()])
+      let all = Set(try SocketHolders.numbers(in: "/proc")).subtracting([getpid()])
       // Worked off from the end.
       processes = Array(all.subtracting(likely)) + Array(likely.intersection(all))
     } catch {
