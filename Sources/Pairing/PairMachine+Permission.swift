@@ -83,9 +83,9 @@ extension PairMachine {
   /// The arbiter is away, but the other host is here and is not active: the two of them are enough. What this host must not be
   /// is heard without the other, for of that nobody else would know: its gate stays shut until it has a synced standby.
   private mutating func actByConsent(_ purpose: Purpose) -> [Action] {
-    guard configuration.asks == .arbiter, let latest = peer.latest, peer.silence < peer.tolerance else {
-      return []
-    }
+    guard configuration.asks == .arbiter, let latest = peer.latest, peer.silence < peer.tolerance,
+      now >= hearsLateUntil
+    else { return [] }
     switch (role, latest.role) {
     case (.standby, .starting), (.standby, .fenced):
       guard isHeir || peer.activeSilence >= peer.tolerance else { return [] }

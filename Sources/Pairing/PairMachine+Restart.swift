@@ -43,6 +43,8 @@ extension PairMachine {
   /// Without an arbiter, which would know, the connections end here, and the host begins with nothing.
   mutating func giveUpIfDue() -> [Action] {
     guard !isWary, configuration.mayExpose, now - waitingSince >= configuration.startHold else { return [] }
+    // As long as it may not act alone it can as well wait for the standby.
+    if let actions = permission(for: .goAlone) { return actions }
     return fence("a standby may have gone on with the connections meanwhile, and is not heard")
   }
 

@@ -12,6 +12,7 @@ extension PairMachine {
   mutating func noticeStandstill() -> [Action] {
     defer { lastEvent = now }
     guard let lastEvent, now - lastEvent > configuration.deadAfter else { return [] }
+    hearsLateUntil = now + configuration.announcing
     guard role == .active else {
       // Nobody waits for this host, and one that is merely short of time must be able to decide in the end.
       if now - lastEvent > Self.longStandstill { waryUntil = now + configuration.announcing }

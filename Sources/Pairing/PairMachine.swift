@@ -77,6 +77,8 @@ public struct PairMachine: Sendable {
   var waitingSince: UInt64
   /// Active and waiting: the standby said that it stops, so nobody need wait for it.
   var standbyHasLeft = false
+  /// Active and mute: it has begun with nothing because the other host was there and agreed, and no standby was synced yet.
+  var isProvisional = false
   /// Standby: the active host has let go in this host's favour.
   var isHeir = false
   var permission = Permission()
@@ -92,6 +94,8 @@ public struct PairMachine: Sendable {
   var lastEvent: UInt64?
   /// Until when this host decides nothing, ns: it stood still.
   var waryUntil: UInt64 = 0
+  /// Until when what the other host says may be from before a standstill, however short, ns.
+  var hearsLateUntil: UInt64 = 0
 
   /// - Parameter epoch: the highest that this host was ever in or heard of, over all its starts.
   public init(_ configuration: Configuration, instance: UInt64, epoch: UInt64 = 0, now: UInt64) {
@@ -197,7 +201,12 @@ public struct PairMachine: Sendable {
       guard let opensAt, now >= opensAt else { return [] }
       self.opensAt = nil
       return [.openGate]
-    case .waiting: return exposeIfDue()
+    case .waiting:
+      // The other one may have gone on without this host, and clients that come here find a host that is mute.
+      if isProvisional, peer.silence >= peer.tolerance {
+        return fence("the host that agreed to this one's being active is silent")
+      }
+      return exposeIfDue()
     case .syncing, .synced:
       // Not a word over any path, and the gate may be shut: do not wait for the transport to notice.
       let limit = max(configuration.patience, configuration.deadAfter)
@@ -227,6 +236,7 @@ public struct PairMachine: Sendable {
     raiseEpoch(for: .goAlone)
     replication = .exposed
     isResumed = false
+    isProvisional = false
     guard !standbyHasLeft else { return [.setReplication(.exposed), .sendHeartbeat, .openGate] }
     opensAt = max(waitingSince + configuration.exposeAfter, now + configuration.announcing)
     return [.setReplication(.exposed), .sendHeartbeat]
@@ -302,6 +312,7 @@ public struct PairMachine: Sendable {
     case .standbySynced:
       replication = .synced
       isResumed = false
+      isProvisional = false
       return [.holdGate, .setReplication(.synced)]
     case .channelDown(let silence):
       guard replication == .syncing || replication == .synced else { return [] }
@@ -384,6 +395,7 @@ public struct PairMachine: Sendable {
     role = .active
     replication = isMute ? .waiting : .exposed
     waitingSince = now
+    isProvisional = isMute
     return [.becomeActive(epoch: epoch, reason: reason), isMute ? .holdGate : .openGate, .sendHeartbeat]
   }
 
@@ -396,6 +408,7 @@ public struct PairMachine: Sendable {
     isHandingOver = false
     isRestarting = false
     isResumed = false
+    isProvisional = false
     handedOver = nil
     return [.fence(reason), .sendHeartbeat]
   }
@@ -428,6 +441,7 @@ public struct PairMachine: Sendable {
     role = .active
     replication = isMute ? .waiting : .exposed
     waitingSince = now
+    isProvisional = false
     return [
       .takeOver(Takeover(epoch: epoch, reason: reason, areLedgersUsable: replica.isComplete, silence: silence)),
       isMute ? .holdGate : .openGate,

@@ -99,7 +99,7 @@ final class Driver {
       prefersActive: settings["prefer"].map { $0 == host || $0 == "both" } ?? (host == "alpha"),
       paths: Path.allCases.count, interval: number("interval", 50) * millisecond,
       deadAfter: number("dead_after", 200) * millisecond, exposeAfter: number("expose_after", 500) * millisecond,
-      mayExpose: settings["policy"] != "hold", asks: asks)
+      mayExpose: settings["policy"] != "hold", asks: asks, arbiterKnowsEpochs: !isExternal)
   }
 
   /// A cluster manager is asked.

@@ -5,8 +5,6 @@ import Pairing
 final class Arbiter {
   private unowned let world: World
   private(set) var record = ArbiterRecord()
-  /// Who had won the epoch before the last one that was won.
-  private(set) var formerWinner: ArbiterRecord.Win?
   private var leaseEnds: UInt64 = 0
   /// Whom its messages do not reach, and who does not reach it: network and crash alike.
   var isCut: [Bool] = [false, false]
@@ -35,7 +33,6 @@ final class Arbiter {
     case .refused(let answer): return (answer, nil)
     case .wins(let win):
       let before = record.winner
-      formerWinner = before
       record = ArbiterRecord(winner: win, holder: win)
       leaseEnds = world.now + Self.lease
       return (.granted(epoch: win.epoch), before)

@@ -8,6 +8,8 @@ final class Session {
   let number: Int
   /// The nodes at its ends, the active one first; nil when that end has closed.
   var ends: [Node?]
+  /// Whose stream it carries; its end may close before the other one has read it.
+  let server: Node
   var incoming: [IncomingBox] = [IncomingBox(), IncomingBox()]
   /// Bytes on their way to each end.
   var queues: [[[UInt8]]] = [[], []]
@@ -16,6 +18,7 @@ final class Session {
   init(_ number: Int, server: Node, client: Node) {
     self.number = number
     ends = [server, client]
+    self.server = server
   }
 }
 

@@ -28,8 +28,8 @@ final class Connection {
   var stamp: UInt32
   /// Who took over last, and what it held then; nothing else may come from anyone before it.
   var successor: (host: Int, sent: Int, told: Int, stamp: UInt32)?
-  /// Who serves it, and who did before that one took over.
-  var owner: Node
+  /// Who serves it, nil when it has been let go of, and who did before that one took over.
+  var owner: Node?
   weak var former: Node?
   /// The instance of the daemon that began its ledger anew after a crash; no standby of that one need know the connection. nil when
   /// a packet has left since that says more than the gap allows.

@@ -90,13 +90,19 @@ extension Node {
   func demote() {
     isPromoted = false
     guard machine.role == .active, machine.replication == .synced, !machine.isHandingOver else {
-      return handle(.demoted)
+      return obey()
     }
     handle(.switchover)
     world.after(milliseconds: 1000...1500) { [weak self] in
       self?.whenRunning { [weak self] in
-        if let self, !isPromoted, machine.role == .active { handle(.demoted) }
+        if let self, !isPromoted, machine.role == .active { obey() }
       }
     }
+  }
+
+  private func obey() {
+    isDemoted = true
+    handle(.demoted)
+    isDemoted = false
   }
 }

@@ -61,6 +61,11 @@ extension Node {
     }
   }
 
+  /// It has won an epoch that it is not in.
+  var isWinnerUnheard: Bool {
+    world.arbiter?.record.winner.map { $0.node == name && $0.epoch > machine.epoch } ?? false
+  }
+
   /// What was won and is not needed is free for the other host.
   func settleTenure() {
     guard let arbiter = world.arbiter, let held = tenure else { return }
@@ -71,8 +76,9 @@ extension Node {
     tenure = nil
     let instance = instance
     arbiter.carry(host) { [weak self] in
-      self?.hasWon = false
       arbiter.giveBack(by: instance, unused: held.wasUsed ? nil : (held.epoch, held.before))
+      // It may have won again before this came.
+      self?.hasWon = self?.isWinnerUnheard ?? false
     }
   }
 }

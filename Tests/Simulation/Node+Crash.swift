@@ -22,6 +22,8 @@ extension Node {
   func surviveCrash() {
     settling = [:]
     book.removeAll()
+    heardInstance = 0
+    isPeerUnproven = true
     for (id, socket) in sockets.sorted(by: { $0.key < $1.key }) {
       guard let connection = world.connections[id], !connection.isOver, let outline = outlines[id] else {
         sockets[id] = nil

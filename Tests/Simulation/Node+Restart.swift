@@ -41,6 +41,8 @@ extension Node {
     renew(instance)
     isMute = false
     held = []
+    // Closed by the client while nobody ran.
+    settling = settling.filter { world.connections[$0.key] != nil }
     source = ReplicationSource(gateIsOpen: false)
     replica = Replica()
     serverSession = nil
@@ -50,7 +52,7 @@ extension Node {
     tenure = nil
     isPromoted = false
     // What the daemon before had won counts as long as nobody has heard of it otherwise.
-    hasWon = hasWon && world.arbiter?.record.winner.map { $0.node == name && $0.epoch > machine.epoch } ?? false
+    hasWon = hasWon && isWinnerUnheard
     isDead = false
     isPaused = false
     isToStandStill = false

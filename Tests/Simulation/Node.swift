@@ -44,13 +44,14 @@ final class Node {
   var tenure: Tenure?
   /// The cluster manager lets it act alone.
   var isPromoted = false
+  /// It has told it to stop at this moment.
+  var isDemoted = false
   private var wasActive = false
 
-  /// What it had it has let go of: what it does from then on it does as one that has just started.
-  var hasGivenUp = false
   /// When its daemon ended.
   private var wasAlone = false
   private var standbyWaits: UInt64 = 0
+
   var isDead = false
   var isPaused = false
   /// When it next decides to go on alone, it stands still before it has said so.
@@ -59,6 +60,9 @@ final class Node {
   var pausedHeartbeats: [() -> Void] = []
   var pausedRest: [() -> Void] = []
   private var heartbeatSequence: UInt64 = 0
+  /// The peer's instance that was heard last, and whether its heartbeats may be from before this daemon's start.
+  var heardInstance: UInt64 = 0
+  var isPeerUnproven = false
   private var stalled: UInt64 = 0
   private var lastAcknowledged: UInt64 = 0
   private var lastTick: UInt64
@@ -101,8 +105,11 @@ final class Node {
     heartbeatSequence = 0
     stalled = 0
     lastTick = now
+    // It has said that it does.
+    if machine.replication == .exposed { hasGoneAlone = true }
     machine = PairMachine(
-      world.configuration(of: name), instance: instance, resuming: machine.epoch, behind: behind, now: now)
+      world.configuration(of: name), instance: instance, resuming: machine.epoch,
+      behind: world.scenario.sabotage == .heirForgotten ? .nobody : behind, now: now)
   }
 
   /// Runs now, or when the node runs again; never on a node that is gone.
@@ -174,7 +181,9 @@ final class Node {
     case .becomeActive:
       stopClient()
       replica.reset()
-      if world.configuration(of: name).asks == .arbiter { world.disown(by: self) }
+      // One that is mute has not gone on yet.
+      if machine.replication != .waiting, world.arbiter != nil || world.manager != nil { world.disown(by: self) }
+      world.outlast(by: self)
       world.claim(self)
     case .takeOver(let takeover): takeOver(takeover)
     case .becomeStandby:
@@ -184,10 +193,9 @@ final class Node {
     case .startOver:
       stopClient()
       replica.reset()
-    case .fence(let reason):
+    case .fence:
       world.outcome.fenced += 1
-      if reason.hasPrefix("a standby may have gone on") { hasGivenUp = true }
-      world.checkFence(of: self)
+      if !isDemoted { world.checkFence(of: self) }
       handOverPosition = nil
       source.gate.close()
       letEverythingGo()
@@ -209,6 +217,7 @@ final class Node {
       closeServer()
     case .openGate:
       hasGoneAlone = true
+      world.reclaim(by: self)
       source.gate.open()
       letGo()
     case .holdGate: source.gate.close()
@@ -216,7 +225,10 @@ final class Node {
     case .detachStandby: closeServer()
     case .setReplication(let phase):
       if phase == .exposed { world.outcome.exposures += 1 }
-      if phase == .synced { hasGoneAlone = false }
+      if phase == .synced {
+        hasGoneAlone = false
+        world.reclaim(by: self)
+      }
     case .sendHeartbeat: sendHeartbeat()
     case .ask(let question): ask(question)
     case .note: break
@@ -236,11 +248,19 @@ final class Node {
   private func sendHeartbeat() {
     guard !isPaused else { return }
     heartbeatSequence += 1
-    world.carry(machine.heartbeat(sequence: heartbeatSequence), from: self)
+    var heartbeat = machine.heartbeat(sequence: heartbeatSequence)
+    heartbeat.echo = heardInstance
+    world.carry(heartbeat, from: self)
   }
 
   func hear(_ heartbeat: Heartbeat, on path: Int) {
     var heartbeat = heartbeat
+    heardInstance = heartbeat.instance
+    // As `HeartbeatFilter` has it.
+    if isPeerUnproven {
+      guard heartbeat.echo == instance else { return handle(.rumour(heartbeat)) }
+      isPeerUnproven = false
+    }
     if world.scenario.sabotage == .epochNotCompared, machine.role == .active { heartbeat.epoch = 0 }
     handle(.heartbeat(path: path, heartbeat))
   }
@@ -390,7 +410,7 @@ final class Node {
       box.isGreeted = true
       box.stream.rebase(to: theirs.position)
       acknowledged = theirs.position
-      replicaSource = session.ends[0]
+      replicaSource = session.server
       replicaInstance = theirs.instance
       return handle(.following(epoch: theirs.epoch, instance: theirs.instance))
     }
@@ -411,6 +431,7 @@ final class Node {
     let former = world.holder
     world.claim(self)
     world.check(takeover, by: self, ledgers, wasComplete: wasComplete, former: former)
+    if !takeover.areLedgersUsable { world.outlast(by: self) }
     for ledger in ledgers.all.sorted(by: { $0.identity.id < $1.identity.id }) {
       guard let connection = world.connections[ledger.identity.id], !connection.isOver else { continue }
       guard takeover.areLedgersUsable, ledger.obstacle == nil else {

@@ -31,6 +31,8 @@ public struct Scenario: Sendable {
     case timestampsNotCarriedOver
     /// After a crash every connection goes to the standby at once, whatever its ledger lacks.
     case gapNotWaitedFor
+    /// A daemon that goes on after a crash takes it that nobody has gone on meanwhile.
+    case heirForgotten
   }
 
   public var policy: Policy

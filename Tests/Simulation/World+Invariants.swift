@@ -51,20 +51,24 @@ extension World {
   func check(_ takeover: PairMachine.Takeover, by node: Node, _ ledgers: LedgerBook, wasComplete: Bool, former: Node?) {
     if wasComplete, !takeover.areLedgersUsable, let source = node.replicaSource, source === former,
       source.machine.replication != .exposed, !source.hasGoneAlone, !source.hasWon,
-      // It won more than it used, and died before it had given that back.
-      !(arbiter?.formerWinner.map { $0.node == source.name && $0.epoch > source.machine.epoch } ?? false),
       source.machine.role == .active || (arbiter != nil && source.machine.role == .fenced)
     {
       violate("\(node.name) has all ledgers of \(source.name), which never went on alone, and does not use them")
     }
     // Connections of a host that died without a standby belong to nobody any more.
-    for connection in living where connection.owner === node.replicaSource {
+    let source = node.replicaSource
+    for connection in living where source != nil && connection.owner === source {
       guard let ledger = ledgers[connection.number], takeover.areLedgersUsable else {
         let isInGap = connection.lacksSince.map { node.replicaInstance >= $0 } ?? false
-        if takeover.areLedgersUsable, !isInGap, connection.sentEnd > 0 || connection.toldEnd > 0 {
+        // What began on a host that spoke alone no standby was ever told of.
+        let wasTold = source?.hasGoneAlone == false
+        if takeover.areLedgersUsable, !isInGap, wasTold, connection.sentEnd > 0 || connection.toldEnd > 0 {
           violate("\(node.name) takes over and does not know connection \(connection.number)")
         }
-        if takeover.areLedgersUsable, isInGap { outcome.lostInGap += 1 }
+        if takeover.areLedgersUsable, isInGap {
+          outcome.lostInGap += 1
+          connection.former = nil
+        }
         // What was made in the gap may leave yet, if the standby had acknowledged what was before it; nothing that is made later.
         connection.successor =
           takeover.areLedgersUsable && isInGap
@@ -102,7 +106,7 @@ extension World {
   /// A host lets go of its connections, because another one is active: not in favour of the one in whose place it went on.
   func checkFence(of node: Node) {
     guard let other = nodes[1 - node.host], other.machine.role == .active else { return }
-    for connection in living where connection.owner === node && connection.former === other && !other.hasGivenUp {
+    for connection in living where connection.owner === node && connection.former === other {
       violate(
         "\(node.name) gives way to \(other.name), with connection \(connection.number) that it went on with in that one's place"
       )
@@ -113,6 +117,24 @@ extension World {
   func disown(by node: Node) {
     for connection in living where connection.owner !== node {
       connection.successor = (node.host, .min, .min, connection.stamp)
+    }
+  }
+
+  /// A host begins with nothing, or takes over with nothing that it can use, while no daemon runs on the other, or one that stands still or
+  /// has only just come back: what is there gives way.
+  func outlast(by node: Node) {
+    // What it has handed over, and nobody went on with, is lost.
+    for connection in living where connection.owner === node { connection.owner = nil }
+    if let other = nodes[1 - node.host], !other.isPaused, !other.machine.isResumed { return }
+    for connection in living where connection.former === node { connection.former = nil }
+  }
+
+  /// A host may speak, alone or with a standby. Another one that began with nothing meanwhile, and is not active any more, has said
+  /// nothing for its connections.
+  func reclaim(by node: Node) {
+    guard nodes[1 - node.host]?.machine.role != .active else { return }
+    for connection in living where connection.owner === node && connection.successor?.sent == .min {
+      connection.successor = nil
     }
   }
 
@@ -183,7 +205,7 @@ extension World {
   }
 
   private func checkGaps(of node: Node) {
-    for number in node.settling.keys.sorted() where connections[number].map({ !$0.isOver }) ?? false {
+    for number in node.settling.keys.sorted() {
       violate("8 s after the last fault the gap of connection \(number) is open")
     }
   }

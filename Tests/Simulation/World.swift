@@ -183,8 +183,10 @@ public final class World {
     let session = Session(sessions, server: server, client: client)
     client.connected(session)
     note(client, "connects")
-    after(nanoseconds: 300_000) { [weak server] in
-      server?.whenRunning { [weak server] in
+    after(nanoseconds: 300_000) { [weak server, self] in
+      // It has ended meanwhile: nobody answers, and the client gives up.
+      guard let server, !server.isDead else { return after(milliseconds: 1...500) { [self] in close(0, of: session) } }
+      server.whenRunning { [weak server] in
         // Refused by one that is not active any more.
         guard let server, server.machine.role == .active, session.ends[0] === server else {
           return self.close(0, of: session)

@@ -25,6 +25,8 @@ extension Driver {
   func begin(_ host: String, epoch: UInt64, _ machine: (PairMachine.Configuration, UInt64, UInt64) -> PairMachine) {
     let instance = (hosts[host]?.starts ?? 0) + 1
     let said = hosts[host]?.said ?? [:]
+    // What the daemon before had won it alone knew.
+    arbiter.held[host] = nil
     hosts[host] = Host(
       machine: machine(configuration(of: host), instance, now * 1_000_000), epoch: epoch, starts: instance, said: said)
     tick(host, instance: instance)
