@@ -143,6 +143,36 @@ struct DaemonCrashTests {
     #expect(try streams.end() == [])
   }
 
+  /// The standby has gone on, and is dead itself when the daemon is back: what was kept is of the past, and nobody says so.
+  @Test func whatMayBeOfThePastSaysNothing() throws {
+    var options = Self.managed
+    options.deadAfter = "200ms"
+    options.exposeAfter = "1s"
+    let streams = try Streams(options, shapes: [.both])
+    let pair = streams.pair
+    let address = try pair.topology.linkAddress(of: .alpha)
+    var capture: PacketCapture?
+    try pair.alpha.crashAndRestart {
+      try pair.alpha.fence()
+      _ = try pair.waitForTakeover()
+      try streams.goOn()
+      try pair.topology.crash(.beta)
+      // Resets are what is to come: whoever asks is told that there is nothing any more.
+      capture = try pair.topology.capture(
+        bytes: 128, filter: "ip and tcp and tcp[tcpflags] & tcp-rst == 0 and ether src \(address)")
+    }
+    try wait(for: "a new beginning: \(pair.explanation)", until: .seconds(20)) {
+      try pair.alpha.status().pairs.first.map { $0.role == "active" && $0.epoch >= 4 } ?? false
+    }
+    #expect(pair.alpha.log.contains("a standby may have gone on with the connections meanwhile"))
+    #expect(try pair.alpha.connections().isEmpty)
+    for client in streams.clients {
+      try wait(for: "the connections to end", until: .seconds(30)) { client.progress.firstFailure != nil }
+      #expect(client.progress.firstFailure?.contains("reset") == true, "\(client.progress.firstFailure ?? "")")
+    }
+    #expect(try CaptureCheck(#require(capture).stop(), isService: { _ in true }).packets == 0)
+  }
+
   @Test func anApplicationThatDiesMeanwhileIsFoundGone() throws {
     let streams = try Streams(Self.managed, shapes: [.pingpong])
     let pair = streams.pair
