@@ -80,7 +80,9 @@ public final class BootedHost: Sendable {
 
   /// The journal of a unit, one JSON object a line.
   public func journal(of unit: String, _ matches: String...) throws -> String {
-    try run(["journalctl", "--unit=\(unit)", "--output=json", "--no-pager"] + matches)
+    // What was sent to the journal a moment ago is not in its files yet.
+    try run("journalctl", "--sync")
+    return try run(["journalctl", "--unit=\(unit)", "--output=json", "--no-pager"] + matches)
   }
 
   // MARK: Processes and control groups
