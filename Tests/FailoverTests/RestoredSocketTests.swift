@@ -36,6 +36,36 @@ struct RestoredSocketTests {
     }
   }
 
+  /// A restored socket's timeouts are short at first. How long its kernel bears a silent peer goes by them, and is its own again: a
+  /// client that is away when the host dies is still there after half a minute.
+  @Test func aPeerThatIsAwayDuringATakeoverIsWaitedFor() throws {
+    let pair = try ProtectedPair { try $0.limit("100mbit") }
+    try pair.startServers()
+    let client = try pair.connect(.download, connections: 2)
+    try pair.waitForProgress(client, bytes: 1_000_000)
+    let cut = { (action: String) in
+      for chain in ["INPUT", "OUTPUT"] {
+        try Tool.run("iptables", ["-w", action, chain, "-p", "tcp", "-j", "DROP"], in: pair.topology.client)
+      }
+    }
+    try cut("-I")
+    try pair.topology.crash(.alpha)
+    let takeover = try pair.waitForTakeover()
+    #expect(takeover.restoredConnections == 2 && takeover.lostConnections == 0)
+    // What is in flight counts as sent: nobody could be asked.
+    #expect(try pair.sockets(on: .beta, shape: .download).count == 2)
+    try FailureDetectionTests.passes(20_000_000_000)
+    #expect(try pair.sockets(on: .beta, shape: .download).count == 2, "\(pair.explanation)")
+    try cut("-D")
+    let before = client.progress.least
+    try wait(for: "the streams to go on\(pair.explanation)", until: .seconds(60)) {
+      if let failure = client.progress.firstFailure { throw LabError("\(failure)\(pair.explanation)") }
+      return client.progress.least > before + 1_000_000
+    }
+    client.finish()
+    #expect(try client.report(until: .seconds(60)).failures == [])
+  }
+
   /// Repair mode clears SO_REUSEADDR; with one such connection alive nobody could bind its port again.
   @Test func anApplicationThatRestartsCanBindItsPortOnEitherHost() throws {
     let streams = try FailureDetectionTests.Streams()

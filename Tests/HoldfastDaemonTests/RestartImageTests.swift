@@ -25,7 +25,7 @@ import Testing
     return RestartImage.Connection(
       counters: KernelCounters(rcvNxt: 1, sndUna: .max, bytesReceived: .max, bytesAcknowledged: 3),
       owner: PeerCredentials(process: 7, user: 1000, group: 100), holder: SocketHolder(process: 7, descriptor: 12),
-      holderStart: 12345, isOrphan: false, isClosing: true, isEnding: false, isOffered: true, hastyUntil: 9,
+      holderStart: 12345, isOrphan: false, isClosing: true, isEnding: false, isOffered: true, isHasty: true,
       ledger: LedgerImage(registering: state, as: identity, unsent: 0))
   }
 
@@ -51,7 +51,7 @@ import Testing
     for (one, other) in zip(image.pairs[0].connections, try #require(read.pair("web")).connections) {
       #expect(one.ledger == other.ledger)
       #expect(one.owner == other.owner && one.holder == other.holder && one.holderStart == other.holderStart)
-      #expect(other.isClosing && other.isOffered && !other.isEnding && other.hastyUntil == 9)
+      #expect(other.isClosing && other.isOffered && !other.isEnding && other.isHasty == true)
       #expect(other.counters.bytesReceived == .max && other.counters.sndUna == .max)
     }
   }

@@ -186,6 +186,7 @@ final class ActiveSide {
     connection.hangup?.cancel()
     connection.hangup = nil
     desk.withdraw(connection)
+    if connection.hasteEnds != nil { RestoredSocket.endHaste(connection.socket.number, connection.ledger.options) }
     table.remove(connection)
     let now = MonotonicClock.now
     table.letPass(connection.ledger.flow, until: now + time)

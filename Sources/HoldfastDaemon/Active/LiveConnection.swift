@@ -45,8 +45,8 @@ final class LiveConnection {
   /// Nanoseconds between samples; doubles while the application does not read.
   var sampleInterval = Sampler.shortest
   var isSampling = false
-  /// Output below it went back as already sent, and its socket's longest retransmission timeout is short until it is acknowledged.
-  var hastyUntil: SequenceNumber?
+  /// Restored with output that counts as sent: until then, ns, its socket's longest retransmission timeout is short.
+  var hasteEnds: UInt64?
   /// Its ledger was begun after a crash, and was not complete yet when last looked at: no standby is told of it.
   var isSettling = false
   /// Restored: how far it has sent again what its predecessor had sent; nil once it has sent all of it.
@@ -87,7 +87,7 @@ final class LiveConnection {
     isOrphan = image.isOrphan
     isClosing = image.isClosing
     isEnding = image.isEnding
-    hastyUntil = image.hastyUntil.map { SequenceNumber($0) }
+    hasteEnds = image.isHasty == true ? 0 : nil
     inode = SocketHolders.inode(of: socket.number) ?? 0
     isSettling = ledger.gap != nil
     // Both count a FIN.

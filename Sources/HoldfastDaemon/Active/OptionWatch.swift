@@ -29,6 +29,7 @@ final class OptionWatch {
   }
 
   private func tick() {
+    endHaste(now: MonotonicClock.now)
     if turn == 0 { rest = Array(table.all) }
     let left = Self.turns - turn
     for _ in 0..<(rest.count + left - 1) / left {
@@ -39,15 +40,22 @@ final class OptionWatch {
     timer?.set(at: MonotonicClock.now + Self.turnLength)
   }
 
+  /// Restored sockets do not keep their short timeouts for longer than what was lost needs to be sent again.
+  func endHaste(now: UInt64) {
+    for connection in table.all {
+      guard let end = connection.hasteEnds, end <= now else { continue }
+      RestoredSocket.endHaste(connection.socket.number, connection.ledger.options)
+      connection.hasteEnds = nil
+      table.onChange?(connection)
+    }
+  }
+
   /// - Returns: whether something was new, and the standby is told.
   @discardableResult
   func look(at connection: LiveConnection) -> Bool {
+    // What it has now is not the application's.
+    if connection.hasteEnds != nil { return false }
     let ledger = connection.ledger
-    if let boundary = connection.hastyUntil {
-      guard !ledger.output.sndUna.isBefore(boundary) else { return false }
-      connection.hastyUntil = nil
-      RestoredSocket.endHaste(connection.socket.number, ledger.options)
-    }
     let options = SocketOptionsCopy.read(connection.socket.number, markMask: markMask)
     guard options != ledger.options, !options.values.isEmpty else { return false }
     ledger.options = options

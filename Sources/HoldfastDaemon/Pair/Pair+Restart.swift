@@ -167,7 +167,7 @@ extension RestartImage.Connection {
     self.init(
       counters: connection.counters, owner: connection.owner, holder: connection.holder,
       holderStart: connection.holderStart, isOrphan: connection.isOrphan, isClosing: connection.isClosing,
-      isEnding: connection.isEnding, isOffered: isOffered, hastyUntil: connection.hastyUntil?.rawValue,
+      isEnding: connection.isEnding, isOffered: isOffered, isHasty: connection.hasteEnds != nil,
       gap: connection.ledger.gap, ledger: connection.ledger.image)
   }
 }

@@ -54,7 +54,8 @@ struct RestartImage: Codable {
     var isEnding: Bool
     /// It waits for an application.
     var isOffered: Bool
-    var hastyUntil: UInt32?
+    /// The longest retransmission timeout that its socket has is not the application's.
+    var isHasty: Bool?
     /// How far its predecessor on another host had sent; nil when the ledger knows.
     var resendingUntil: UInt32?
     /// What the ledger lacks since a crash.
@@ -63,7 +64,7 @@ struct RestartImage: Codable {
     var ledger: LedgerImage?
 
     private enum CodingKeys: String, CodingKey {
-      case ledgerCount, counters, owner, holder, holderStart, isOrphan, isClosing, isEnding, isOffered, hastyUntil,
+      case ledgerCount, counters, owner, holder, holderStart, isOrphan, isClosing, isEnding, isOffered, isHasty,
         resendingUntil, gap
     }
   }

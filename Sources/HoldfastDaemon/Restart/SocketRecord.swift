@@ -21,11 +21,14 @@ struct SocketRecord: Codable {
   var hasCheckpoint: Bool
   /// Its predecessor on another host had sent up to here.
   var resendingUntil: UInt32?
+  /// The longest retransmission timeout that the socket has is not the application's.
+  var isHasty: Bool?
   /// Not in the header.
   var outline: LedgerImage?
 
   private enum CodingKeys: String, CodingKey {
-    case version, pair, counters, received, acknowledged, owner, isClosing, hasCheckpoint, resendingUntil
+    case version, pair, counters, received, acknowledged, owner, isClosing, hasCheckpoint, resendingUntil,
+      isHasty
   }
 
   /// - Throws: when the socket is not connected any more.
@@ -43,6 +46,7 @@ struct SocketRecord: Codable {
     isClosing = connection.isClosing
     hasCheckpoint = !ledger.checkpoints.isEmpty || ledger.gap?.needsCheckpoint ?? false
     resendingUntil = connection.resending?.end.rawValue
+    isHasty = connection.hasteEnds != nil
     outline = ledger.outline
   }
 
@@ -94,16 +98,18 @@ extension SocketRecord {
     let inFlight = survey.unacknowledged - survey.unsent
     // The FIN comes last: where anything waits, it waits too.
     let finSent = info.state.hasSentFin && survey.unsent == 0
+    var options = survey.options
+    if isHasty == true { options.values[.maximumTimeout] = outline.state.options.values[.maximumTimeout] }
     let consumed = received + arrived.count - Int64(survey.unread.count)
     let socket = LedgerSurvey(
       sndNxt: left.sequence + inFlight, finSent: finSent,
       sent: acknowledged + left.count + Int64(inFlight) - (finSent ? 1 : 0),
       rcvNxt: arrived.sequence + (info.state.hasReceivedFin ? 1 : 0), finReceived: info.state.hasReceivedFin,
       consumed: consumed, unread: survey.unread, sendWindow: info.sendWindow, timestamp: survey.timestamp,
-      options: survey.options)
+      options: options)
     return RestartImage.Connection(
       counters: counters, owner: owner, isOrphan: false, isClosing: isClosing, isEnding: false, isOffered: owner == nil,
-      resendingUntil: resendingUntil,
+      isHasty: isHasty, resendingUntil: resendingUntil,
       gap: LedgerGap(
         output: socket.sndNxt, input: consumed,
         // From a socket that nobody has adopted yet nobody has read.

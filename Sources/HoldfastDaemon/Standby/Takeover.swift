@@ -155,7 +155,7 @@ final class Takeover {
         RestorePlan(state: state, sentBoundary: sentBoundary, mark: mark, probes: !wasAnswered))
       let socket = SharedDescriptor(try restored.leave(sender: sender))
       let connection = try LiveConnection(ledger: ledger, socket: socket, state: state, owner: nil)
-      if sentBoundary.isAfter(state.sndUna) { connection.hastyUntil = sentBoundary }
+      if sentBoundary.isAfter(state.sndUna) { connection.hasteEnds = MonotonicClock.now + RestoredSocket.longestHaste }
       connection.resending = Resending(sent: sentBoundary, end: state.sndNxt)
       table.insert(connection)
       // The peer need not find out by its timer that nobody has acknowledged it.

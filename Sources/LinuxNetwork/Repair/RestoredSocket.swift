@@ -203,8 +203,7 @@ public final class RestoredSocket {
     return socket
   }
 
-  /// What counted as sent is acknowledged: the application's longest timeout, or the kernel's, holds again. With the short one a
-  /// connection would be given up after some 15 s without an answer.
+  /// The application's longest timeout, or the kernel's, holds again.
   public static func endHaste(_ socket: Int32, _ options: SocketOptions) {
     try? SocketOption.maximumTimeout.set(socket, options.values[.maximumTimeout] ?? usualTimeout)
   }
@@ -213,6 +212,12 @@ public final class RestoredSocket {
   private static let usualTimeout: Int32 = 120_000
   /// Longest retransmission timeout while data that counts as sent may be lost, ms; otherwise the first is 3 s.
   private static let takeoverTimeout: Int32 = 1000
+  /// How long a socket may have that timeout, ns: the timers of the loss probe and of the first retransmission are set by then.
+  ///
+  /// What a kernel bears of a silent peer goes by the longest timeout: with this one it gives a connection up after some 15 s
+  /// (tcp_model_timeout), and one whose peer has no window 2 s after its first retransmission (tcp_rtx_probe0_timed_out), which comes
+  /// after a second at the earliest.
+  public static let longestHaste: UInt64 = 2_000_000_000
 
   private var isFinAcknowledged: Bool { state.finSent && state.sndUna == state.sndNxt }
 
