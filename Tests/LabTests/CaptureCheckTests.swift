@@ -92,35 +92,6 @@ struct CaptureCheckTests {
     #expect(check.violations.count == 1)
   }
 
-  /// Only what was there before in every number, from the same host and just now, is a twin that was overtaken.
-  @Test func anAcknowledgementThatItsTwinHasOvertakenIsNoClock() throws {
-    var before = HandmadeCapture()
-    before.addHandshake(timestamp: 1000)
-    before.add(.init(sequence: 1001, acknowledgement: 6001, timestamp: 1010))
-    before.add(.init(sequence: 1001, acknowledgement: 7001, timestamp: 1011, delay: 10))
-    let twin = HandmadeCapture.Packet(sequence: 1001, acknowledgement: 6001, timestamp: 1010, delay: 20)
-    func check(_ packets: HandmadeCapture.Packet...) throws -> [Int] {
-      var capture = before
-      for packet in packets { capture.add(packet) }
-      let evidence = try #require(capture.check().connections.first)
-      return [evidence.timestampsBackwards, evidence.overtakenTwins]
-    }
-    #expect(try check(twin) == [0, 1])
-    #expect(try check(twin, twin) == [0, 2])
-    func changed(_ change: (inout HandmadeCapture.Packet) -> Void) -> HandmadeCapture.Packet {
-      var packet = twin
-      change(&packet)
-      return packet
-    }
-    #expect(try check(changed { $0.acknowledgement = 6002 }) == [1, 0])
-    #expect(try check(changed { $0.timestamp = 1009 }) == [1, 0])
-    #expect(try check(changed { $0.sequence = 1000 }) == [1, 0])
-    #expect(try check(changed { $0.payload = stream(0..<10) }) == [1, 0])
-    #expect(try check(changed { $0.flags = [.ack, .psh] }) == [1, 0])
-    #expect(try check(changed { $0.delay = 2000 }) == [1, 0], "it is too late for a processor's queue")
-    #expect(try check(changed { $0.host = 3 }) == [1, 0], "another host knows nothing of what that one has queued")
-  }
-
   @Test func aTimestampMayPassTheEndOfItsRange() throws {
     var capture = HandmadeCapture()
     capture.addHandshake(timestamp: 0xffff_fff0)

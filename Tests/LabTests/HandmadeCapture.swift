@@ -5,7 +5,7 @@ import TCPModel
 /// A pcap file built packet by packet.
 struct HandmadeCapture {
   private var bytes: [UInt8] = []
-  private var microseconds: UInt32 = 0
+  private var milliseconds: UInt32 = 0
   private let linkType: UInt32
 
   init(linkType: UInt32 = 1, magic: UInt32 = 0xa1b2_c3d4) {
@@ -24,17 +24,13 @@ struct HandmadeCapture {
     var clientPort: UInt16 = 40000
     /// Bytes of the packet that the capture kept.
     var kept: Int?
-    /// How long after the packet before it, µs.
-    var delay: UInt32 = 1000
-    /// The last byte of its host's link address.
-    var host: UInt8 = 2
   }
 
   mutating func add(_ packet: Packet) {
     let options: [UInt8] =
       packet.timestamp.map { [1, 1, 8, 10] + bigEndian($0) + [0, 0, 0, 0] } ?? []
     let headerCount = 20 + options.count
-    var frame: [UInt8] = linkType == 1 ? [UInt8](repeating: 2, count: 11) + [packet.host, 0x08, 0x00] : []
+    var frame: [UInt8] = linkType == 1 ? [UInt8](repeating: 2, count: 12) + [0x08, 0x00] : []
     let total = 20 + headerCount + packet.payload.count
     let service: [UInt8] = [10, 77, 0, 100]
     let client: [UInt8] = [10, 77, 0, 9]
@@ -43,9 +39,9 @@ struct HandmadeCapture {
     let ports: [UInt16] = packet.fromService ? [80, packet.clientPort] : [packet.clientPort, 80]
     frame += bigEndian(ports[0]) + bigEndian(ports[1]) + bigEndian(packet.sequence) + bigEndian(packet.acknowledgement)
     frame += [UInt8(headerCount / 4) << 4, packet.flags.rawValue, 0xff, 0xff, 0, 0, 0, 0] + options + packet.payload
-    microseconds += packet.delay
+    milliseconds += 1
     append(1_700_000_000)
-    append(microseconds)
+    append(milliseconds * 1000)
     append(UInt32(min(packet.kept ?? frame.count, frame.count)))
     append(UInt32(frame.count))
     bytes += frame.prefix(packet.kept ?? frame.count)

@@ -26,10 +26,6 @@ public struct ConnectionEvidence: Sendable {
   public fileprivate(set) var furthestBack = 0
   /// What the first one was, and the packet with the latest TSval before it, for a person who looks for the cause.
   public fileprivate(set) var firstBackwards: String?
-  /// Bare acknowledgements that the same host had sent, alike in every number, less than a millisecond before, and that younger ones
-  /// have overtaken: a kernel that answers on two processors sends what one of them has queued behind what the other sends at once.
-  /// Not among the above: a timestamp that an earlier packet has shown already says nothing of the clock.
-  public fileprivate(set) var overtakenTwins = 0
   public fileprivate(set) var differingFromService = 0
   public fileprivate(set) var differingFromClient = 0
   /// How often the link-layer address from which the service's packets came was another than before: once for each takeover at
@@ -178,8 +174,6 @@ private struct Reader {
     var service = Direction()
     var client = Direction()
     var latestTimestamp: (segment: Segment, time: UInt64)?
-    /// The bare acknowledgements of the last millisecond from the present sender, the oldest first.
-    var recentAcknowledgements: [(header: SegmentHeader, time: UInt64)] = []
     var sender: UInt64?
   }
 
@@ -222,10 +216,7 @@ private struct Reader {
 
 extension Reader.State {
   mutating func count(_ sender: UInt64) {
-    if let last = self.sender, last != sender {
-      evidence.senderChanges += 1
-      recentAcknowledgements = []
-    }
+    if let last = self.sender, last != sender { evidence.senderChanges += 1 }
     self.sender = sender
   }
 
@@ -277,16 +268,9 @@ extension Reader.State {
 
   private mutating func checkTimestamp(_ segment: Segment, at time: UInt64) {
     guard segment.header.hasTimestamp else { return }
-    let isBare = segment.payloadCount == 0 && segment.header.flags == .ack
-    recentAcknowledgements.removeAll { time &- $0.time >= 1_000_000 }
-    defer { if isBare { recentAcknowledgements.append((segment.header, time)) } }
     if let latest = latestTimestamp {
       let step = Int(Int32(bitPattern: segment.header.timestampValue &- latest.segment.header.timestampValue))
       guard step >= 0 else {
-        if isBare, recentAcknowledgements.contains(where: { $0.header == segment.header }) {
-          evidence.overtakenTwins += 1
-          return
-        }
         evidence.timestampsBackwards += 1
         evidence.furthestBack = max(evidence.furthestBack, -step)
         if evidence.firstBackwards == nil {
