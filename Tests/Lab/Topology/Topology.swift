@@ -77,6 +77,10 @@ public final class Topology: Sendable {
     namespace.killProcesses()
     // Its kernel dies, too: nothing of what the processes left in it may speak when the links are up again.
     for family in ["-4", "-6"] { try Tool.run("ss", [family, "-HtK", "state", "connected"], in: namespace) }
+    // Nor may packets that waited for a neighbour's address: those released while the link went down would leave up to three
+    // seconds later, if the host is back by then.
+    try namespace.ip("neigh", "flush", "dev", "eth0")
+    try namespace.ip("neigh", "flush", "dev", "rep0")
     return crash
   }
 
