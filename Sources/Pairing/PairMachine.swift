@@ -250,7 +250,8 @@ public struct PairMachine: Sendable {
     let isNews = peer.hear(heartbeat, on: path, now: now)
     // A host that is heard again is not dead: whatever the answer is, it is to another question.
     if isNews, heartbeat.role == .active { permission.void(except: .goAlone) }
-    let notes: [Action] = wasAlive ? [] : [.note(.pathAlive(path))]
+    // What comes late, behind a newer one over another path, says nothing of this one.
+    let notes: [Action] = !wasAlive && peer.isAlive(path: path, now: now) ? [.note(.pathAlive(path))] : []
     return isNews ? notes + react(to: heartbeat) : notes
   }
 

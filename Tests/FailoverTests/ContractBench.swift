@@ -51,11 +51,11 @@ final class ContractBench {
     return accepted
   }
 
-  /// Connects, and has the connection protected.
+  /// Connects, unless a connection is given, and has it protected.
   func protected(
-    service: String = "contract", retention: String? = nil, by client: ControlClient? = nil
+    _ connected: Ends? = nil, service: String = "contract", retention: String? = nil, by client: ControlClient? = nil
   ) throws -> Ends {
-    var ends = try connect()
+    var ends = try connected ?? connect()
     let registered: RegisterResult = try (client ?? alpha.control()).call(
       "Register", RegisterParameters(service: service, retention: retention), descriptors: [ends.server.socket.number])
     #expect(registered.protected, "\(registered.reason ?? "no reason")")

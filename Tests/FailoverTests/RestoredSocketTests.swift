@@ -66,6 +66,37 @@ struct RestoredSocketTests {
     #expect(try client.report(until: .seconds(60)).failures == [])
   }
 
+  /// What a takeover sets to have lost output sent soon is not left on a socket, whatever becomes of the daemon and of the connection.
+  @Test(arguments: ["released", "its daemon crashes"])
+  func theHasteOfATakeoverEndsWhenTheConnectionIs(_ fate: String) throws {
+    let longestTimeout: Int32 = 44  // TCP_RTO_MAX_MS
+    var options = DaemonHost.Options()
+    options.isManaged = true
+    let bench = try ContractBench(options)
+    var ends = try bench.connect()
+    try ends.server.socket.setTCP(longestTimeout, 30_000)
+    ends = try bench.protected(ends)
+    // The peer answers nothing: what it lacks counts as sent.
+    try Tool.run("iptables", ["-w", "-I", "INPUT", "-p", "tcp", "-j", "DROP"], in: bench.topology.client)
+    try ends.server.send([UInt8](repeating: 1, count: 4000))
+    try bench.wait(for: "the output", of: ends.id, on: bench.beta) { $0.sent == 4000 }
+    try bench.topology.crash(.alpha)
+    let (adopted, socket) = try bench.adopt(on: bench.beta)
+    #expect(adopted.connection.id == ends.id)
+    switch fate {
+    case "released":
+      #expect(try socket.socket.getTCP(longestTimeout) == 1000)
+      let _: Nothing = try bench.beta.control().call("Release", ReleaseParameters(id: ends.id, how: "keep"))
+      #expect(try socket.socket.getTCP(longestTimeout) == 30_000)
+    default:
+      try bench.beta.crashAndRestart { #expect(try socket.socket.getTCP(longestTimeout) == 1000) }
+      try wait(for: "the application's timeout\(bench.beta.log)", until: .seconds(20)) {
+        try socket.socket.getTCP(longestTimeout) == 30_000
+      }
+      #expect(try bench.beta.connections().map(\.id) == [ends.id])
+    }
+  }
+
   /// Repair mode clears SO_REUSEADDR; with one such connection alive nobody could bind its port again.
   @Test func anApplicationThatRestartsCanBindItsPortOnEitherHost() throws {
     let streams = try FailureDetectionTests.Streams()

@@ -1,4 +1,5 @@
 import Lab
+import Synchronization
 import Testing
 
 /// The timestamps of a restored connection go on where the dead host's stopped, however far that is from the new host's clock.
@@ -61,6 +62,34 @@ struct TimestampTests {
     }
     failover.crashAtRandom(&dice)
     try expectUnbroken(failover, "seed \(dice.seed)")
+  }
+
+  /// A switch, or the dead host's own kernel while it looked for a neighbour, has kept packets for longer than the takeover took: their
+  /// timestamps are older than what the peer has had since, and it throws them away (PAWS).
+  @Test(arguments: [Shape.download, .upload, .both])
+  func packetsOfTheDeadHostThatComeBehindItsSuccessorsDoNoHarm(_ shape: Shape) throws {
+    var failover = Failover(shape: shape)
+    let network = Mutex<Disturbance?>(nil)
+    failover.prepare = { topology in
+      let made = try Disturbance(topology, .none, from: .alpha, dice: Dice(seed: 1))
+      network.withLock { $0 = made }
+    }
+    var held = 0
+    failover.beforeCrash = { _, _ in
+      let network = try #require(network.withLock { $0 })
+      network.hold(true)
+      try wait(for: "packets of alpha's: \(network.counts)", until: .seconds(20)) { network.counts.held > 10 }
+    }
+    failover.afterTakeover = { pair, client in
+      let network = try #require(network.withLock { $0 })
+      let before = client.progress.least
+      try wait(for: "beta to go on\(pair.explanation)", until: .seconds(20)) { client.progress.least > before + 500_000 }
+      held = network.counts.held
+      network.hold(false)
+      try wait(for: "the late packets: \(network.counts)", until: .seconds(10)) { network.counts.held == 0 }
+    }
+    try expectUnbroken(failover)
+    #expect(held > 10)
   }
 
   /// What the others would look like if the clock were not restored: they can fail.

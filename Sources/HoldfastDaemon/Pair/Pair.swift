@@ -52,6 +52,7 @@ final class Pair {
   var packets: IOSource?
   var ticker: Timer?
   private var lastTick = MonotonicClock.now
+  private var pathWatch: PathWatch
   var unclaim: Timer?
   var rejections = LogThrottle()
   /// Whoever asked for the switchover that is under way.
@@ -122,6 +123,7 @@ final class Pair {
       } else {
         PairMachine(rulesOfMachine, instance: instance, epoch: epochs.epoch, now: MonotonicClock.now)
       }
+    pathWatch = PathWatch(paths: configuration.heartbeat.paths.count, deadAfter: configuration.heartbeat.deadAfter)
     feed = try ReplicationFeed(gateIsOpen: false, loop: loop)
     sampler = try Sampler(feed: feed, loop: loop)
     optionWatch = try OptionWatch(table: table, feed: feed, markMask: mark.mask, loop: loop)
@@ -241,7 +243,12 @@ final class Pair {
 
   private func tick() {
     heartbeats.drainAll()
-    detachStalled()
+    let now = MonotonicClock.now
+    // No more than was listened to.
+    let observed = min(now - lastTick, 2 * configuration.heartbeat.interval)
+    lastTick = now
+    detachStalled(observed)
+    lookAtPaths(observed)
     handle(.tick)
     path.speak(until: MonotonicClock.now + configuration.heartbeat.deadAfter)
     sendHeartbeat()
@@ -249,14 +256,28 @@ final class Pair {
   }
 
   /// A standby that lives but no longer acknowledges keeps the connections mute as one that is gone does.
-  private func detachStalled() {
-    let now = MonotonicClock.now
-    server?.observe(min(now - lastTick, 2 * configuration.heartbeat.interval))
-    lastTick = now
+  private func detachStalled(_ observed: UInt64) {
+    server?.observe(observed)
     guard configuration.solo.policy == .allow, let server, server.stalled >= machine.configuration.patience else {
       return
     }
     server.detach("it has not acknowledged anything for \(server.stalled / 1_000_000) ms")
+  }
+
+  private func lookAtPaths(_ observed: UInt64) {
+    let paths = configuration.heartbeat.paths
+    for change in pathWatch.look(lastHeard: paths.indices.map { machine.lastHeard(path: $0) }, observed: observed) {
+      switch change {
+      case .arrives(let path):
+        logger.event(.pathFound, level: .info, "heartbeats arrive", metadata: ["path": "\(paths[path].local)"])
+      case .silent(let path, let silence):
+        logger.event(
+          .pathLost, level: .warning, "no heartbeats arrive",
+          metadata: [
+            "path": "\(paths[path].local)", "peer": "\(paths[path].peer)", "silent_ms": "\(silence / 1_000_000)",
+          ])
+      }
+    }
   }
 
   func sendHeartbeat() { heartbeats.send() }

@@ -58,8 +58,7 @@ extension Pair {
     case .sendHeartbeat: sendHeartbeat()
     case .ask(let question): ask(question)
     case .note(.notPermitted(let purpose, let reason)): notPermitted(purpose, reason)
-    case .note(.pathAlive(let path)):
-      logger.info("heartbeats arrive", metadata: ["path": "\(configuration.heartbeat.paths[path].local)"])
+    case .note(.pathAlive): break  // `lookAtPaths` says so.
     case .note(.conflict(let node, let epoch)):
       logger.event(
         .splitBrainDetected, level: .error, "the peer is active too, in an earlier epoch",

@@ -70,6 +70,8 @@ final class ChaosEra {
     var etcd: EtcdHost?
     pair = try ProtectedPair(topology: Topology(withServer: true)) { topology in
       try topology.limit("50mbit")
+      // Where newcomers come from: without a limit they take the hosts' whole time, and everybody else's streams hardly move.
+      try topology.limitServer("50mbit")
       // What lies in the hosts' buffers must all have left before a stream can end.
       for host in HostName.allCases { try topology[host].setSysctl("net.ipv4.tcp_wmem", "4096 16384 131072") }
       etcd = setting.hasEtcd ? try EtcdHost(in: topology) : nil

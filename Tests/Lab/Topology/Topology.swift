@@ -91,10 +91,18 @@ public final class Topology: Sendable {
   }
 
   /// Limits what the client's link carries in either direction.
-  public func limit(_ rate: String) throws {
+  public func limit(_ rate: String) throws { try limit(rate, of: client, port: Topology.clientPort) }
+
+  /// Limits what the link of somebody else's server carries.
+  public func limitServer(_ rate: String) throws {
+    guard let server else { throw LabError("the topology has no server") }
+    try limit(rate, of: server, port: "v-server")
+  }
+
+  private func limit(_ rate: String, of host: Namespace, port: String) throws {
     let parameters = ["root", "tbf", "rate", rate, "burst", "256k", "latency", "100ms"]
-    try Tool.run("tc", ["-n", lan.name, "qdisc", "replace", "dev", Topology.clientPort] + parameters)
-    try Tool.run("tc", ["-n", client.name, "qdisc", "replace", "dev", "eth0"] + parameters)
+    try Tool.run("tc", ["-n", lan.name, "qdisc", "replace", "dev", port] + parameters)
+    try Tool.run("tc", ["-n", host.name, "qdisc", "replace", "dev", "eth0"] + parameters)
   }
 
   /// Packets on the bridge, from now on.
