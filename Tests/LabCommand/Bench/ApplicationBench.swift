@@ -15,25 +15,25 @@ struct ApplicationBench {
 
   func run(_ report: inout BenchReport) throws {
     try ResourceLimits.raiseDescriptors()
-    var made: [Double] = []
-    var registered: [Double] = []
+    // Whether a service manager keeps each socket for a daemon that crashes.
+    var times: [Bool: [(made: Double, registered: Double)]] = [:]
     for _ in 0..<repetitions {
-      let (making, registering) = try register()
-      made.append(making)
-      registered.append(registering)
+      for isKept in [false, true] { times[isKept, default: []].append(try register(isKept)) }
     }
-    let ratio = Measurements.middle(zip(registered, made).map { $0 / $1 })
-    let middle = Measurements.middle(registered)
     report.add(
       "\(Self.connections) connections, ms", columns: ["p50", "worst", "to make them", "ratio"],
-      [
-        (
+      [false, true].map { isKept in
+        let registered = (times[isKept] ?? []).map(\.registered)
+        let made = (times[isKept] ?? []).map(\.made)
+        let middle = Measurements.middle(registered)
+        return (
           [
-            "register", Measure.rounded(middle, 1), Measure.rounded(registered.max() ?? .nan, 1),
-            Measure.rounded(Measurements.middle(made), 1), Measure.rounded(ratio, 100),
+            isKept ? "register, and keep for the next daemon" : "register", Measure.rounded(middle, 1),
+            Measure.rounded(registered.max() ?? .nan, 1), Measure.rounded(Measurements.middle(made), 1),
+            Measure.rounded(Measurements.middle(zip(registered, made).map { $0 / $1 }), 100),
           ], "≤ \(Int(Self.limits.register))", middle <= Self.limits.register
         )
-      ])
+      })
     var lines: [(cells: [String], target: String, isMet: Bool)] = []
     for held in [0, 3000] {
       let times = try close(held)
@@ -86,8 +86,10 @@ struct ApplicationBench {
   }
 
   /// - Returns: milliseconds for all, to connect and to register.
-  private func register() throws -> (made: Double, registered: Double) {
-    let pair = try ProtectedPair()
+  private func register(_ isKept: Bool) throws -> (made: Double, registered: Double) {
+    var options = DaemonHost.Options()
+    options.isManaged = isKept
+    let pair = try ProtectedPair(options: options)
     let listener = try pair.alpha.namespace.run { try TCPSocket.listen(on: Endpoint("0.0.0.0", Self.port)) }
     let peers = try peers(Self.connections, pair.topology)
     let sockets = try accept(Self.connections, at: listener)
