@@ -83,7 +83,9 @@ struct TimestampTests {
     failover.afterTakeover = { pair, client in
       let network = try #require(network.withLock { $0 })
       let before = client.progress.least
-      try wait(for: "beta to go on\(pair.explanation)", until: .seconds(20)) { client.progress.least > before + 500_000 }
+      try wait(for: "beta to go on\(pair.explanation)", until: .seconds(20)) {
+        client.progress.least > before + 500_000
+      }
       held = network.counts.held
       network.hold(false)
       try wait(for: "the late packets: \(network.counts)", until: .seconds(10)) { network.counts.held == 0 }
