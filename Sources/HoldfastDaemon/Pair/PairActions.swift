@@ -135,6 +135,7 @@ extension Pair {
   /// One entry says what happened and how long it took.
   private func completed(_ result: Takeover.Result, _ decision: PairMachine.Takeover) {
     takeover = nil
+    onStatusChange?()
     reportLost(result.lost)
     logger.event(
       .takeoverCompleted, "takeover complete",

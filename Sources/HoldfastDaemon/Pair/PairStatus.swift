@@ -30,7 +30,8 @@ extension Pair {
     switch machine.role {
     case .active:
       switch feed.source.phase {
-      case .synced: .synced
+      // What is still being restored the standby has yet to get.
+      case .synced: takeover == nil ? .synced : .syncing
       case .syncing: .syncing
       case .detached: feed.source.gate.isOpen ? .exposed : .waiting
       }
