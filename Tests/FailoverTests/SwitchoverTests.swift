@@ -193,10 +193,6 @@ struct SwitchoverTests {
     options.exposeAfter = "3s"
     let pair = try ProtectedPair(options: options)
     try pair.topology.limit("400mbit")
-    // What the kernel has not sent moves along: with its usual 64 MB for each socket every move would add as much.
-    for host in HostName.allCases {
-      try pair.topology[host].setSysctl("net.ipv4.tcp_wmem", "4096 16384 1048576")
-    }
     try pair.startServers()
     let capture = try pair.topology.capture(bytes: 192, filter: "tcp portrange 7000-7004")
     let client = try pair.connect(.both, connections: 3)

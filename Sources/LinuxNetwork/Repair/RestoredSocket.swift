@@ -99,6 +99,11 @@ public final class RestoredSocket {
     }
   }
 
+  /// Bytes, half of what the kernel counts: more than it gives a new connection (tcp_init_buffer_space).
+  private static let firstSendBuffer: Int32 = 1 << 16
+  /// The send queue does not fit into what a new socket has.
+  private var needsRoomForOutput: Bool { state.sendQueue.count > 1 << 14 }
+
   /// Room for the queues. Forcing a size locks the kernel's tuning, so the lock is put back to what the application had; sizes
   /// that it had fixed follow when the queues are filled.
   private func reserveBuffers() throws(SystemCallError) {
@@ -107,7 +112,7 @@ public final class RestoredSocket {
     var forced = false
     if locked & 1 != 0, let size = state.options.values[.sendBuffer] {
       try set(.sendBufferForce, max(size / 2, output))
-    } else if state.sendQueue.count > 1 << 14 {
+    } else if needsRoomForOutput {
       try set(.sendBufferForce, output)
       forced = true
     }
@@ -120,11 +125,16 @@ public final class RestoredSocket {
     if forced { try? SocketOption.bufferLock.set(number, locked) }
   }
 
-  /// Sizes that the application had fixed (SO_SNDBUF, SO_RCVBUF); the kernel reports twice what was set.
+  /// Sizes that the application had fixed (SO_SNDBUF, SO_RCVBUF); the kernel reports twice what was set. What the kernel tunes
+  /// begins as in a new connection: in the room that its queue has needed an application would leave several times as much, and
+  /// with each further move more.
   private func fixBuffers() {
     let locked = state.options.values[.bufferLock] ?? 0
     if locked & 1 != 0, let size = state.options.values[.sendBuffer] {
       try? SocketOption.sendBufferForce.set(number, size / 2)
+    } else if needsRoomForOutput {
+      try? SocketOption.sendBufferForce.set(number, Self.firstSendBuffer)
+      try? SocketOption.bufferLock.set(number, locked)
     }
     if locked & 2 != 0, let size = state.options.values[.receiveBuffer] {
       try? SocketOption.receiveBufferForce.set(number, size / 2)
