@@ -208,6 +208,11 @@ struct SwitchoverTests {
         client.progress.least > before + 1_000_000
       }
     }
+    // What moves does not become more with each move: the buffers are no larger than the kernel makes them.
+    let most = try #require(Files.read("/proc/sys/net/ipv4/tcp_wmem").split(whereSeparator: \.isWhitespace).last)
+    for socket in try pair.sockets(on: .alpha, shape: .both) {
+      #expect(try #require(socket.memory("tb")) <= #require(Int(most)), "\(socket.info)")
+    }
     client.finish()
     let report = try client.report(until: .seconds(60))
     #expect(report.failures.isEmpty, "\(report.failures)\n\(pair.explanation)")
