@@ -68,7 +68,7 @@ struct RestoredSocketTests {
 
   /// What a takeover sets to have lost output sent soon is not left on a socket, whatever becomes of the daemon and of the connection.
   @Test(arguments: ["released", "its daemon crashes"])
-  func theHasteOfATakeoverEndsWhenTheConnectionIs(_ fate: String) throws {
+  func theHasteOfATakeoverIsNotLeftOnASocket(_ fate: String) throws {
     let longestTimeout: Int32 = 44  // TCP_RTO_MAX_MS
     var options = DaemonHost.Options()
     options.isManaged = true
