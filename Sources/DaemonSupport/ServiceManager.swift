@@ -21,6 +21,9 @@ package final class ServiceManager {
     send("STATUS=" + text.replacing("\n", with: " "))
   }
 
+  /// The end, or whatever else the manager waits for, needs this much longer, s, from now on.
+  package func extendTimeout(by seconds: Int) { send("EXTEND_TIMEOUT_USEC=\(seconds)000000") }
+
   /// An orderly end has begun.
   package func stopping() { send("STOPPING=1") }
 }

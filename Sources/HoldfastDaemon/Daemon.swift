@@ -88,6 +88,9 @@ public final class Daemon {
     try loop.enableWatchdog()
     for pair in pairs {
       pair.onStatusChange = { [weak self] in self?.tellStatus() }
+      pair.onMoving = { [weak self] in
+        if let self, isEnding { manager.extendTimeout(by: Self.stopExtension) }
+      }
       pair.start()
     }
     // What was kept is here now, and out of date from here on.
@@ -101,6 +104,9 @@ public final class Daemon {
   }
 
   private func tellStatus() { manager.status(pairs.map(\.summary).joined(separator: "; ")) }
+
+  /// s; several times as long as a move may make no progress.
+  private static let stopExtension = 10
 
   private func stop() {
     guard !isEnding else { return }

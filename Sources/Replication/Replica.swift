@@ -12,6 +12,10 @@ public struct Replica {
   public private(set) var ledgers = LedgerBook()
   /// All ledgers of the active host are here.
   public private(set) var isComplete = false
+  /// The beginning of a baseline whose rest is still to come, and whose it is.
+  private var begun: (connection: UInt64, bytes: [UInt8])?
+  /// Bytes of a baseline, far beyond what the two queues of a socket can be together.
+  private static let baselineLimit = 1 << 33
 
   public init() {}
 
@@ -28,6 +32,7 @@ public struct Replica {
   /// - Parameter now: this host's CLOCK_MONOTONIC, ns.
   public mutating func fold(_ frame: Frame, now: UInt64) throws(ProtocolError) -> Event? {
     guard let type = FrameType(rawValue: frame.type) else { return nil }
+    if begun != nil, type != .baseline, type != .baselinePart, type != .syncBegin { throw .malformed(type) }
     switch type {
     case .ingress, .egress:
       guard let record = SegmentRecord.read(frame.body) else { throw .malformed(type) }
@@ -50,9 +55,15 @@ public struct Replica {
       let options = try SocketOptions(frame.body)
       ledgers[frame.connection]?.options = options
     case .baseline:
-      let image = try LedgerImage(baseline: frame.body, now: now)
+      let image = try image(endingWith: frame, now: now)
       guard image.identity.id == frame.connection else { throw .malformed(type) }
       ledgers.insert(Ledger(image))
+    case .baselinePart:
+      let count = begun?.bytes.count ?? 0
+      guard begun.map({ $0.connection == frame.connection }) ?? true, count + frame.body.count <= Self.baselineLimit
+      else { throw .malformed(type) }
+      begun = begun ?? (frame.connection, [])
+      begun?.bytes.append(contentsOf: frame.body)
     case .release:
       ledgers.remove(frame.connection)
     case .syncBegin:
@@ -69,6 +80,21 @@ public struct Replica {
       throw .unexpected(type)
     }
     return nil
+  }
+
+  private mutating func image(endingWith frame: Frame, now: UInt64) throws(ProtocolError) -> LedgerImage {
+    guard var begun else { return try LedgerImage(baseline: frame.body, now: now) }
+    self.begun = nil
+    guard begun.connection == frame.connection else { throw .malformed(.baseline) }
+    begun.bytes.append(contentsOf: frame.body)
+    let image: Result<LedgerImage, ProtocolError> = begun.bytes.withUnsafeBytes { body in
+      do throws(ProtocolError) {
+        return .success(try LedgerImage(baseline: body, now: now))
+      } catch {
+        return .failure(error)
+      }
+    }
+    return try image.get()
   }
 }
 

@@ -73,7 +73,7 @@ public struct ReplicationSource: ~Copyable {
     while outgoing.unsentCount < Self.syncAhead, let connection = pending.popLast() {
       // Not pending: released since, or sent when its ledger changed.
       guard isPending.remove(connection) != nil, let ledger = ledgers[connection] else { continue }
-      outgoing.append(.baseline, connection: connection, body: ledger.image.encoded(now: now))
+      append(ledger, now: now)
     }
     guard pending.isEmpty else { return false }
     gate.close()
@@ -87,9 +87,19 @@ public struct ReplicationSource: ~Copyable {
   public mutating func register(_ ledger: Ledger, now: UInt64) -> UInt64 {
     if phase != .detached {
       isPending.remove(ledger.identity.id)
-      outgoing.append(.baseline, connection: ledger.identity.id, body: ledger.image.encoded(now: now))
+      append(ledger, now: now)
     }
     return outgoing.position
+  }
+
+  private mutating func append(_ ledger: Ledger, now: UInt64) {
+    let baseline = ledger.image.encoded(now: now)
+    var rest = baseline[...]
+    while rest.count > Frame.baselineShare {
+      outgoing.append(.baselinePart, connection: ledger.identity.id, body: rest.prefix(Frame.baselineShare))
+      rest = rest.dropFirst(Frame.baselineShare)
+    }
+    outgoing.append(.baseline, connection: ledger.identity.id, body: rest)
   }
 
   public mutating func release(_ connection: UInt64) {

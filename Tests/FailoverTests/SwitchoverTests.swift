@@ -185,6 +185,49 @@ struct SwitchoverTests {
     #expect(try client.report(until: .seconds(30)).failures.isEmpty)
   }
 
+  /// With much to carry over a slow link it takes longer than the standby may be silent, and goes on as long as the standby does. The
+  /// application, whose calls fail meanwhile, lets go of its socket: that is not the connection's end.
+  @Test func aMoveThatTakesSecondsLosesNothing() throws {
+    var options = DaemonHost.Options()
+    options.isManaged = true
+    // Heartbeats share the link with the records.
+    options.deadAfter = "2s"
+    options.exposeAfter = "3s"
+    let bench = try ContractBench(options)
+    var ends: ContractBench.Ends? = try bench.protected()
+    let (peer, id) = try #require(ends.map { ($0.peer, $0.id) })
+    let output = Pattern(seed: 5).bytes(0..<5_000_000)
+    try #require(ends).server.socket.set(SOL_SOCKET, SO_SNDBUFFORCE, 16 << 20)
+    try #require(ends).server.send(output)
+    try wait(for: "the records", until: .seconds(20)) {
+      try bench.info(id, on: bench.beta).sent == bench.info(id, on: bench.alpha).sent
+    }
+    // Closing with unread input is a reset, at once.
+    let input = Pattern(seed: 6).bytes(0..<1000)
+    try peer.send(input)
+    try bench.wait(for: "the input", of: id, on: bench.beta) { $0.received == input.count }
+    let sent = try bench.info(id, on: bench.alpha).sent
+    #expect(sent < 1_000_000, "most of it is still to be sent")
+    try bench.topology.limitReplication("8mbit")
+    let daemon = try #require(bench.alpha.process)
+    daemon.signal(SIGTERM)
+    try wait(for: "the sockets to stand still", until: .seconds(20)) { bench.alpha.log.contains("switchover:") }
+    ends = nil
+    #expect(try daemon.wait(until: .seconds(60)) == 0, "\(bench.alpha.log)")
+    #expect(try #require(bench.alpha.manager).received().contains { $0.hasPrefix("EXTEND_TIMEOUT_USEC=") })
+    try bench.beta.waitUntil(role: "active")
+    try wait(for: "the restored connection\(bench.alpha.log)\(bench.beta.log)", until: .seconds(20)) {
+      bench.beta.log.contains("takeover complete")
+    }
+    try #require(try bench.beta.connections().map(\.id) == [id], "\(bench.alpha.log)\(bench.beta.log)")
+    let (adopted, socket) = try bench.adopt(on: bench.beta)
+    #expect(adopted.connection.id == id && adopted.connection.sent == output.count)
+    #expect(try peer.receive(output.count) == output)
+    #expect(try socket.receive(input.count) == input)
+    try socket.send(Array("and on".utf8))
+    #expect(try peer.receive(6) == Array("and on".utf8))
+  }
+
   /// There and back again, under one stream.
   @Test func aPairMovesToAndFro() throws {
     var options = DaemonHost.Options()

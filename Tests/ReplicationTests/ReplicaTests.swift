@@ -66,6 +66,62 @@ import Testing
     rig.compare("after the second sync")
   }
 
+  /// With the buffers of a long fat network a ledger is longer than a frame; it goes over in parts.
+  @Test func aLedgerMayBeLongerThanAFrame() throws {
+    let rig = Rig()
+    let id = rig.register(1)
+    rig.register(2)
+    let ledger = try #require(rig.book[id])
+    let payload = [UInt8](repeating: 7, count: 1 << 20)
+    for _ in 0..<(Frame.bodyLimit >> 20) + 1 {
+      let header = SegmentHeader(
+        sequence: ledger.output.sndNxt, acknowledgement: ledger.state.rcvNxt, window: 1000, flags: .ack)
+      payload.withUnsafeBytes { ledger.foldEgress(header, $0, now: rig.now) }
+    }
+    #expect(ledger.image.state.sendQueue.count > Frame.bodyLimit)
+    rig.attach()
+    try rig.settle()
+    rig.compare("after the sync")
+    // And as one that comes into being while the standby follows.
+    _ = rig.source.register(ledger, now: rig.now)
+    try rig.settle()
+    rig.compare("after it was told anew")
+    // A channel that breaks in the middle of it leaves nothing behind.
+    _ = rig.source.register(ledger, now: rig.now)
+    try rig.transfer(limit: 3 * Frame.baselineShare)
+    rig.detach()
+    rig.attach()
+    try rig.settle()
+    rig.compare("after another sync")
+  }
+
+  @Test func partsOfALedgerStayTogether() throws {
+    let rig = Rig()
+    let id = rig.register(1)
+    let body = try #require(rig.book[id]).image.encoded(now: 0)
+    let (first, second) = (Array(body.prefix(100)), Array(body.dropFirst(100)))
+    func fold(_ frames: [UInt8]...) throws -> Replica {
+      var replica = Replica()
+      var stream = IncomingStream()
+      for frame in frames { try Wire.give(frame, to: &stream) { _ = try replica.fold($0, now: 1) } }
+      return replica
+    }
+    let part = Wire.frame(.baselinePart, connection: id, first)
+    let end = Wire.frame(.baseline, connection: id, second)
+    #expect(try fold(part, end).ledgers[id] != nil)
+    #expect(try fold(part, Wire.frame(.syncBegin), Wire.frame(.baseline, connection: id, body)).ledgers[id] != nil)
+    #expect(throws: ProtocolError.malformed(.release)) { _ = try fold(part, Wire.frame(.release, connection: id), end) }
+    #expect(throws: ProtocolError.malformed(.syncEnd)) { _ = try fold(part, Wire.frame(.syncEnd)) }
+    #expect(throws: ProtocolError.malformed(.baseline)) {
+      _ = try fold(part, Wire.frame(.baseline, connection: id &+ 1, second))
+    }
+    #expect(throws: ProtocolError.malformed(.baselinePart)) {
+      _ = try fold(part, Wire.frame(.baselinePart, connection: id &+ 1, second))
+    }
+    #expect(throws: ProtocolError.malformed(.baseline)) { _ = try fold(part, part, end) }
+    #expect(throws: ProtocolError.malformed(.baseline)) { _ = try fold(end) }
+  }
+
   @Test func takingTheLedgersLeavesNothing() throws {
     let rig = Rig()
     rig.register(1)

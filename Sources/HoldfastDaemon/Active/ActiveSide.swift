@@ -135,6 +135,11 @@ final class ActiveSide {
     let all = ending
     ending = []
     for (connection, since) in all where table[connection.id] === connection {
+      // It stands still, about to move.
+      if connection.stopped != nil {
+        ending.append((connection, since))
+        continue
+      }
       switch (try? TCPInfo(connection.socket.number))?.state {
       case .finWait2, .timeWait, .close, nil:
         onEvent?(.ended, connection, "closed")
@@ -203,7 +208,8 @@ final class ActiveSide {
   }
 
   /// Stops every socket, and records what it has not sent and what it has taken.
-  func stopAll() {
+  /// - Parameter meanwhile: called after each.
+  func stopAll(meanwhile: () -> Void) {
     let now = MonotonicClock.now
     for connection in table.all {
       do {
@@ -215,6 +221,7 @@ final class ActiveSide {
         // It has ended; what its ledger holds is all that there is.
         logger.debug("cannot stop", metadata: ["connection": "\(connection.name)", "error": "\(error)"])
       }
+      meanwhile()
     }
   }
 

@@ -12,10 +12,7 @@ final class LiveConnection {
   /// Stream position at which the standby holds the baseline; nil while no standby was told.
   var baselinePosition: UInt64?
   /// Whose connection it is; nobody's until a restored one is adopted.
-  var owner: PeerCredentials? {
-    didSet { if owner == nil { formerOwner = oldValue } }
-  }
-  private(set) var formerOwner: PeerCredentials?
+  var owner: PeerCredentials?
   let counters: KernelCounters
 
   /// By which /proc names the socket.

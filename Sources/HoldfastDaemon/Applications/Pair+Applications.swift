@@ -6,9 +6,10 @@ internal import TCPModel
 
 /// What becomes of connections whose application is gone from this host.
 extension Pair {
-  /// Nobody holds these any more.
+  /// Nobody holds these any more. While connections move, or others are still being restored, nothing is done about it: those that
+  /// stay are found gone again.
   func applicationsGone(_ gone: [LiveConnection], policies: Configuration) {
-    guard machine.role == .active else { return }
+    guard ownsItsConnections, takeover == nil else { return }
     var held: [LiveConnection] = []
     var returned: [LiveConnection] = []
     var moves = false
@@ -80,11 +81,6 @@ extension Pair {
 
   /// A takeover of our own connections: the sockets end without a packet and come up again from their ledgers.
   private func rebuild(_ connections: [LiveConnection], policies: Configuration) {
-    guard takeover == nil else {
-      // A moment after another takeover. They are found gone again.
-      for connection in connections { connection.owner = connection.formerOwner }
-      return
-    }
     let begun = MonotonicClock.now
     // While there is no socket the kernel would answer for it: everything goes through the queue.
     rules.setClaim(true, for: index)
@@ -122,8 +118,16 @@ extension Pair {
     feed.flush()
   }
 
+  /// ns.
+  private static let secondPatience: UInt64 = 2_000_000_000
+
   /// Nobody came for a connection.
   func unclaimed(_ connection: LiveConnection) {
+    guard ownsItsConnections else {
+      // If it stays, it is offered for a little longer.
+      connection.offer = nil
+      return desk.offer(connection, patience: Self.secondPatience)
+    }
     let wasServed = connection.offer?.isOrphan ?? connection.isOrphan
     logger.warning(
       wasServed

@@ -110,7 +110,7 @@ final class ControlService: ControlHandler {
   func release(_ call: ReleaseCall, reply: Reply<VarlinkCodec.NoParameters>) {
     answer(reply, about: call.id) { (pair, connection) throws(ControlError) in
       // It is about to be the other host's: what an application does to it here no longer counts.
-      guard !pair.machine.isHandingOver else { throw .notActive(pair: pair.name) }
+      guard pair.ownsItsConnections else { throw .notActive(pair: pair.name) }
       pair.release(connection, how: call.how ?? .keep)
     }
   }

@@ -10,7 +10,9 @@ internal import Replication
 /// taken input, becomes records like any other. When the standby has acknowledged the last of them the sockets here end without a
 /// packet, the addresses go, and the standby is told to go on. Until that moment this host can change its mind.
 extension Pair {
-  /// How long the standby may take to acknowledge the last record, ns.
+  /// How long the standby may acknowledge nothing before it has acknowledged the last record, ns. As long as it goes on, so does
+  /// the move, however much there is to carry: calls on the sockets fail meanwhile, so going back would cost the applications
+  /// their connections.
   private static let handOverPatience: UInt64 = 2_000_000_000
 
   /// Moves the pair to the other host.
@@ -29,17 +31,38 @@ extension Pair {
     // What the kernel has queued by now is still seen; what comes later waits there.
     path.process()
     packets?.setEnabled(false)
-    active.stopAll()
+    // Much that is not sent takes its time: the standby must not take this host for dead meanwhile.
+    var nextHeartbeat = MonotonicClock.now
+    active.stopAll { [self] in
+      guard MonotonicClock.now >= nextHeartbeat else { return }
+      sendHeartbeat()
+      nextHeartbeat = MonotonicClock.now + configuration.heartbeat.interval
+    }
     handOverPosition = feed.source.outgoing.position
-    handOverTimer?.set(at: MonotonicClock.now + Self.handOverPatience)
+    awaitHandOver()
     feed.flush()
     checkHandOver()
   }
 
+  /// What becomes of a connection here no longer counts: it is about to be the other host's, sockets and applications with it.
+  var ownsItsConnections: Bool { machine.role == .active && !machine.isHandingOver }
+
   /// The standby has acknowledged something.
   func checkHandOver() {
-    guard machine.isHandingOver, let position = handOverPosition, feed.source.acknowledged >= position else { return }
-    handle(.handOverReady)
+    guard machine.isHandingOver, let position = handOverPosition else { return }
+    if feed.source.acknowledged >= position { handle(.handOverReady) }
+  }
+
+  /// The standby has had time to acknowledge more.
+  func lookAtHandOver() {
+    guard feed.source.acknowledged > handOverProgress else { return handle(.handOverFailed) }
+    awaitHandOver()
+    onMoving?()
+  }
+
+  private func awaitHandOver() {
+    handOverProgress = feed.source.acknowledged
+    handOverTimer?.set(at: MonotonicClock.now + Self.handOverPatience)
   }
 
   func handOver() {

@@ -59,9 +59,13 @@ final class Pair {
   var switchovers: [(Result<Void, ControlError>) -> Void] = []
   /// The stream position at which the standby holds everything.
   var handOverPosition: UInt64?
+  /// How far the standby had come when that was last looked at.
+  var handOverProgress: UInt64 = 0
   var handOverTimer: Timer?
   /// The daemon waits for the switchover before it ends.
   var onHandedOver: (() -> Void)?
+  /// A move takes its time, and goes on.
+  var onMoving: (() -> Void)?
   var peerName: String?
   /// The daemon waits for the last acknowledgements before it ends, to start again.
   var onRestartReady: ((Bool) -> Void)?
@@ -189,7 +193,7 @@ final class Pair {
       self?.tick()
     }
     handOverTimer = try loop.addTimer(priority: LoopPriority.control, description: "switchover of \(name)") {
-      [weak self] in self?.handle(.handOverFailed)
+      [weak self] in self?.lookAtHandOver()
     }
     promotionTimer = try loop.addTimer(priority: LoopPriority.control, description: "promotion of \(name)") {
       [weak self] in self?.promotionTimedOut()
@@ -314,7 +318,7 @@ final class Pair {
     _ socket: SharedDescriptor, flow: Flow, service: String, key: String?, retention: Retention, owner: PeerCredentials,
     completion: @escaping (Result<Registrar.Outcome, ControlError>) -> Void
   ) {
-    guard machine.role == .active, !machine.isHandingOver else {
+    guard ownsItsConnections else {
       return completion(.failure(.notActive(pair: name)))
     }
     if let known = table[flow] { return completion(.failure(.alreadyRegistered(id: known.name))) }

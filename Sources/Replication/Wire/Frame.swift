@@ -26,6 +26,9 @@ public enum FrameType: UInt8, Sendable {
   case checkpoint = 14
   /// The application says that input up to a stream offset (8 bytes) is consumed.
   case confirm = 15
+  /// Active to standby: the beginning of a baseline that is longer than a frame should be. More parts follow, and the baseline with
+  /// the rest, with nothing of another kind between them.
+  case baselinePart = 16
 }
 
 /// A frame as received. `body` is memory of the stream: valid until the next bytes are taken in.
@@ -40,8 +43,11 @@ public struct Frame {
 
   /// Bytes ahead of the body: length (4, of the body), type (1), flags (1), reserved (2), connection (8); big-endian.
   public static let headerCount = 16
-  /// Longest body, bytes: a ledger with both queues at the kernel's default limits fits several times over.
+  /// Longest body, bytes.
   public static let bodyLimit = 64 << 20
+  /// Bytes of a baseline in one frame. A ledger with both queues at the kernel's default limits (tcp_rmem, tcp_wmem) is about as much;
+  /// hosts on long fat networks have limits of hundreds of megabytes.
+  public static let baselineShare = 8 << 20
 }
 
 /// Why the other side's bytes cannot be followed; the channel closes, nothing else is harmed.

@@ -106,6 +106,10 @@ public struct OutgoingStream: ~Copyable {
   }
 
   public mutating func append(_ type: FrameType, connection: UInt64 = 0, body: [UInt8] = []) {
+    append(type, connection: connection, body: body[...])
+  }
+
+  public mutating func append(_ type: FrameType, connection: UInt64, body: ArraySlice<UInt8>) {
     let target = reserve(body.count, type, connection)
     body.withUnsafeBytes { target.copyMemory(from: $0) }
   }

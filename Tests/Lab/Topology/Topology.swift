@@ -99,10 +99,23 @@ public final class Topology: Sendable {
     try limit(rate, of: server, port: "v-server")
   }
 
+  /// Limits what the replication link carries in either direction.
+  public func limitReplication(_ rate: String) throws {
+    for host in [alpha, beta] { try limit(rate, "rep0", of: host) }
+  }
+
   private func limit(_ rate: String, of host: Namespace, port: String) throws {
-    let parameters = ["root", "tbf", "rate", rate, "burst", "256k", "latency", "100ms"]
-    try Tool.run("tc", ["-n", lan.name, "qdisc", "replace", "dev", port] + parameters)
-    try Tool.run("tc", ["-n", host.name, "qdisc", "replace", "dev", "eth0"] + parameters)
+    try limit(rate, port, of: lan)
+    try limit(rate, "eth0", of: host)
+  }
+
+  private func limit(_ rate: String, _ device: String, of namespace: Namespace) throws {
+    try Tool.run(
+      "tc",
+      [
+        "-n", namespace.name, "qdisc", "replace", "dev", device, "root", "tbf", "rate", rate, "burst", "256k", "latency",
+        "100ms",
+      ])
   }
 
   /// Packets on the bridge, from now on.
