@@ -5,7 +5,7 @@
 public struct Hello: Hashable, Sendable {
   /// A peer of another major version is refused.
   public static let majorVersion: UInt16 = 1
-  public static let minorVersion: UInt16 = 0
+  public static let minorVersion: UInt16 = 1
   static let magic: UInt32 = 0x4846_5354
 
   public var node: String

@@ -110,12 +110,8 @@ public final class Topology: Sendable {
   }
 
   private func limit(_ rate: String, _ device: String, of namespace: Namespace) throws {
-    try Tool.run(
-      "tc",
-      [
-        "-n", namespace.name, "qdisc", "replace", "dev", device, "root", "tbf", "rate", rate, "burst", "256k", "latency",
-        "100ms",
-      ])
+    let shaping = ["root", "tbf", "rate", rate, "burst", "256k", "latency", "100ms"]
+    try Tool.run("tc", ["-n", namespace.name, "qdisc", "replace", "dev", device] + shaping)
   }
 
   /// Packets on the bridge, from now on.
