@@ -10,13 +10,16 @@ struct DaemonOptions: ParsableArguments {
   var socket: String?
 
   /// Longest wait for an answer, ms: the daemon answers these calls at once.
-  private static let patience = 10_000
+  static let patience = 10_000
 
   /// Calls the daemon; errors go to standard error, and end the program with the exit status that they have.
-  func call<Value>(_ body: (HoldfastClient) throws(HoldfastError) -> Value) throws -> Value {
+  /// - Parameter patience: longest wait for an answer, ms; nil waits for ever.
+  func call<Value>(
+    patience: Int? = Self.patience, _ body: (HoldfastClient) throws(HoldfastError) -> Value
+  ) throws -> Value {
     let variable = getenv("HOLDFAST_CONTROL").map { String(cString: $0) }
     do throws(HoldfastError) {
-      return try body(HoldfastClient(path: socket ?? variable ?? HoldfastClient.defaultPath, patience: Self.patience))
+      return try body(HoldfastClient(path: socket ?? variable ?? HoldfastClient.defaultPath, patience: patience))
     } catch {
       let line = "holdfastctl: \(error)\n"
       _ = write(STDERR_FILENO, line, line.utf8.count)

@@ -13,7 +13,8 @@ struct Switchover: ParsableCommand {
   @Argument(help: "The pair's name, as 'holdfastctl status' shows it.") var pair: String
 
   func run() throws {
-    try daemon.call { (client) throws(HoldfastError) in try client.switchover(pair: pair) }
+    // It takes as long as there is something to carry.
+    try daemon.call(patience: nil) { (client) throws(HoldfastError) in try client.switchover(pair: pair) }
     print("\(pair) has moved to the other host")
   }
 }
