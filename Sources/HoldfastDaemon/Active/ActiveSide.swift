@@ -244,8 +244,8 @@ final class ActiveSide {
     } while done < stopped.output.count
   }
 
-  /// Bytes of payload in one record of what was not sent.
-  private static let largestRecord = 1 << 20
+  /// Bytes of payload in one record of what was not sent: little enough that over a slow link, too, acknowledgements keep coming.
+  private static let largestRecord = 1 << 16
 
   /// Lets every socket that `stopAll` has stopped go on.
   func resumeAll() {
