@@ -44,7 +44,7 @@ extension Pair {
     checkHandOver()
   }
 
-  /// What becomes of a connection here no longer counts: it is about to be the other host's, sockets and applications with it.
+  /// Whether what applications do here counts. While the connections move they are about to be the other host's, and it does not.
   var ownsItsConnections: Bool { machine.role == .active && !machine.isHandingOver }
 
   /// The standby has acknowledged something.
