@@ -8,9 +8,7 @@ import Testing
 struct StartAndStopTests {
   private typealias Streams = FailureDetectionTests.Streams
 
-  private func rules(_ host: DaemonHost) throws -> String {
-    try ["iptables-save", "ip6tables-save"].map { try Tool.run($0, ["-t", "mangle"], in: host.namespace) }.joined()
-  }
+  private func table(_ host: DaemonHost) throws -> [String]? { try PacketTable(of: host.namespace)?.content }
 
   private func holdsAddresses(_ host: DaemonHost) throws -> [Bool] {
     let addresses = try Tool.run("ip", ["-n", host.namespace.name, "-o", "addr"])
@@ -24,7 +22,7 @@ struct StartAndStopTests {
     let takeover = try pair.waitForTakeover()
     #expect(takeover.restoredConnections == 6 && takeover.lostConnections == 0)
     #expect(try pair.alpha.process?.wait(until: .seconds(10)) == 0)
-    #expect(try !rules(pair.alpha).contains("HOLDFAST"))
+    #expect(try table(pair.alpha) == nil)
     #expect(try holdsAddresses(pair.alpha) == [false, false])
     #expect(try holdsAddresses(pair.beta) == [true, true])
     #expect(try streams.end() == [])
@@ -39,7 +37,7 @@ struct StartAndStopTests {
     pair.beta.process?.signal(SIGTERM)
     #expect(try pair.beta.process?.wait(until: .seconds(10)) == 0)
     try pair.alpha.waitUntil(role: "active", replication: "exposed")
-    #expect(try !rules(pair.beta).contains("HOLDFAST"))
+    #expect(try table(pair.beta) == nil)
     #expect(try streams.end() == [])
   }
 
@@ -50,7 +48,7 @@ struct StartAndStopTests {
     try pair.alpha.waitUntil(role: "active", replication: "exposed")
     pair.alpha.process?.signal(SIGTERM)
     #expect(try pair.alpha.process?.wait(until: .seconds(10)) == 0)
-    #expect(try !rules(pair.alpha).contains("HOLDFAST"))
+    #expect(try table(pair.alpha) == nil)
     #expect(try streams.end() == [])
   }
 
@@ -58,13 +56,12 @@ struct StartAndStopTests {
     let streams = try Streams()
     let pair = streams.pair
     for host in [pair.alpha, pair.beta] {
-      let before = try rules(host).split(separator: "\n").filter { $0.contains("HOLDFAST") && !$0.hasPrefix(":") }
+      let before = try #require(try table(host))
       let second = try LabProcess.start(
         Products.path(of: "holdfastd"), ["--config", host.configurationPath], in: host.namespace)
       #expect(try second.wait(until: .seconds(20)) == 1)
       #expect(second.standardError.contains("already"), "\(second.standardError)")
-      #expect(
-        try rules(host).split(separator: "\n").filter { $0.contains("HOLDFAST") && !$0.hasPrefix(":") } == before)
+      #expect(try table(host) == before)
       _ = try host.status()
     }
     try streams.goOn()
@@ -72,22 +69,21 @@ struct StartAndStopTests {
     #expect(try streams.end() == [])
   }
 
-  @Test func rulesThatACrashLeftAreReplacedByTheNextStart() throws {
+  @Test func theTableThatACrashLeftIsTheNextStarts() throws {
     let pair = try ProtectedPair()
     for host in [pair.beta, pair.alpha] {
       host.process?.kill()
       try host.process?.wait(until: .seconds(10))
-      #expect(try rules(host).contains("HOLDFAST-IN"))
+      let before = try #require(try table(host), "a daemon that is gone has taken its table along")
       try host.start()
       try host.waitUntil(role: "standby")
-      let hooks = try rules(host).split(separator: "\n").filter { $0.hasSuffix("-j HOLDFAST-IN") }
-      #expect(hooks.count == 2)
+      #expect(try table(host) == before)
     }
     try pair.waitUntilSynced(active: .beta)
     for host in [pair.alpha, pair.beta] {
       host.process?.signal(SIGTERM)
       #expect(try host.process?.wait(until: .seconds(10)) == 0)
-      #expect(try !rules(host).contains("HOLDFAST"))
+      #expect(try table(host) == nil)
     }
   }
 
