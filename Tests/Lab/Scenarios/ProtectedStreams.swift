@@ -1,3 +1,5 @@
+internal import TCPModel
+
 /// Connections of many shapes, each with a client of its own, under one capture: what becomes of each is known, and so is which of
 /// them status called protected when their host died.
 public final class ProtectedStreams {

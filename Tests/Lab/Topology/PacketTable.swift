@@ -32,10 +32,11 @@ public struct PacketTable: Sendable {
 
   /// What the table says, whatever the order of its elements and the numbers that the kernel has given to its parts.
   public var content: [String] {
-    let lines = text.split(separator: "\n").map { line in
-      line.firstRange(of: " # handle ").map { line[..<$0.lowerBound] } ?? line
+    let lines = text.split(separator: "\n").map { line -> Substring in
+      guard let number = line.firstRange(of: " # handle ") else { return line }
+      return line[..<number.lowerBound]
     }
-    return lines.flatMap { $0.split { $0 == " " || $0 == "," || $0 == "\t" } }.map(String.init).sorted()
+    return lines.flatMap { line in line.split { " ,\t".contains($0) } }.map(String.init).sorted()
   }
 
   /// A part of the table: the chain or set that it stands in, and its number.
