@@ -11,7 +11,7 @@ public final class Daemon {
   private let configuration: Configuration
   private let logger: Logger
   private let loop: EventLoop
-  private let rules: RuleBook
+  private let tableKeeper: TableKeeper
   private let desk: AdoptionDesk
   private let control: ControlListener
   private let pairs: [Pair]
@@ -22,7 +22,7 @@ public final class Daemon {
   private var isEnding = false
   private var signals: [SignalSource] = []
 
-  /// Builds everything; nothing has changed in the kernel but the packet rules, and no packet has left.
+  /// Builds everything; nothing has changed in the kernel, and no packet has left.
   /// - Parameter kept: what the daemon before this one has left to go on with.
   init(configuration: Configuration, kept: RestartStore.Kept?, logger: Logger) throws {
     self.configuration = configuration
@@ -33,11 +33,8 @@ public final class Daemon {
     try ResourceLimits.raiseDescriptors()
     let desk = try AdoptionDesk(loop: loop)
     self.desk = desk
-    let layout = configuration.pairs.indices.map { QueueLayout(pair: $0, configuration: configuration) }
-    rules = RuleBook(
-      zip(configuration.pairs, layout).map { pair, layout in
-        PairRules(pair, layout, claim: kept?.image.pair(pair.name) == nil)
-      }, logger: logger)
+    let rules = configuration.pairs.indices.map { TableRules(pair: $0, of: configuration) }
+    tableKeeper = try TableKeeper(rules, owned: configuration.node.ownedTable, loop: loop, logger: logger)
     let addresses = try AddressManager()
     let announcer = try Announcer()
     let instance = UInt64.random(in: 1 ... .max)
@@ -45,9 +42,10 @@ public final class Daemon {
     for (index, pair) in configuration.pairs.enumerated() {
       pairs.append(
         try Pair(
-          pair, node: configuration.node, instance: instance, index: index, mark: layout[index].mark,
-          queues: (layout[index].ingress, layout[index].egress),
-          resuming: kept?.image.pair(pair.name), rules: rules, manager: addresses, announcer: announcer,
+          pair, node: configuration.node, instance: instance,
+          queues: (rules[index].ingressQueue, rules[index].egressQueue),
+          resuming: kept?.image.pair(pair.name), flows: tableKeeper.pairs[index], manager: addresses,
+          announcer: announcer,
           desk: desk,
           loop: loop, logger: logger))
     }
@@ -58,7 +56,8 @@ public final class Daemon {
     let events = EventFeed()
     for pair in pairs { pair.report(to: events) }
     let service = ControlService(
-      configuration: configuration, pairs: pairs, desk: desk, events: events, logger: logger)
+      configuration: configuration, pairs: pairs, desk: desk, events: events,
+      packetTable: { [tableKeeper] in tableKeeper.status }, logger: logger)
     control = try ControlListener(configuration.node, service: service, loop: loop, logger: logger)
     desk.onUnclaimed = { connection in pairs.first { $0.connection(connection.id) != nil }?.unclaimed(connection) }
     watch = try HolderWatch(loop: loop, logger: logger) { pairs.flatMap { Array($0.table.all) } }
@@ -73,7 +72,10 @@ public final class Daemon {
   /// Runs until a signal ends it.
   /// - Returns: the exit status.
   public func run() throws -> Int32 {
-    try rules.apply()
+    if configuration.node.hasMarkMask {
+      logger.warning("mark_mask has no effect any more: packets are not marked; remove it from the configuration")
+    }
+    try tableKeeper.begin()
     for signal in [SIGTERM, SIGINT] {
       signals.append(
         try loop.addSignal(signal, priority: LoopPriority.control) { [weak self] in
@@ -119,7 +121,7 @@ public final class Daemon {
         waiting -= 1
         guard waiting == 0, let self else { return }
         keep?.end()
-        rules.remove()
+        tableKeeper.remove()
         loop.exit(0)
       }
     }
@@ -146,9 +148,11 @@ public final class Daemon {
   private func leave(_ pairs: [Pair]) {
     keep?.end()
     guard !pairs.isEmpty else {
-      rules.remove()
+      tableKeeper.remove()
       return loop.exit(0)
     }
+    // What has ended, or goes on without protection, passes.
+    tableKeeper.settle()
     var image = RestartImage(moment: MonotonicClock.now)
     image.pairs = pairs.map(\.restartImage)
     // In the order of the image.
@@ -157,14 +161,14 @@ public final class Daemon {
     }
     do {
       try RestartStore.put(image, sockets: sockets)
-      // The rules stay: until the next daemon reads the queues, nothing leaves.
+      // The table stays: until the next daemon reads the queues, nothing leaves.
       for pair in pairs { pair.announceRestart() }
     } catch {
       logger.error(
         "cannot leave the connections to the next daemon: they go on without protection",
         metadata: ["error": "\(error)"])
       for pair in pairs { pair.end() }
-      rules.remove()
+      tableKeeper.remove()
     }
     loop.exit(0)
   }

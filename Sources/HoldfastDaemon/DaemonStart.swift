@@ -24,7 +24,7 @@ public enum DaemonStart {
       return 1
     }
     do {
-      let kept = RestartStore.take(markMask: configuration.node.markMask, logger: logger)
+      let kept = RestartStore.take(logger: logger)
       return try Daemon(configuration: configuration, kept: kept, logger: logger).run()
     } catch {
       logger.critical("the daemon cannot go on", metadata: ["error": "\(error)"])
@@ -44,14 +44,7 @@ public enum DaemonStart {
       return 1
     }
     var status: Int32 = 0
-    // First nothing leaves and nobody answers, then the addresses go.
-    do {
-      let layout = configuration.pairs.indices.map { QueueLayout(pair: $0, configuration: configuration) }
-      try PacketRules.apply(zip(configuration.pairs, layout).map { PairRules($0, $1, claim: true) })
-    } catch {
-      logger.error("cannot put the packet rules in force", metadata: ["error": "\(error)"])
-      status = 1
-    }
+    // The packet table outlives its daemon, and nobody reads its queues: what is left of the connections is mute.
     do {
       let manager = try AddressManager()
       for pair in configuration.pairs {

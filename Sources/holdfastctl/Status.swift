@@ -20,7 +20,16 @@ struct Status: ParsableCommand {
     }
     if json { return try printJSON(status) }
     print("node \(status.node)")
+    if let table = status.packetTable { print(Self.text(table)) }
     for pair in status.pairs { print(Self.text(pair)) }
+  }
+
+  static func text(_ table: PacketTableStatus) -> String {
+    if let problem = table.problem {
+      return "packet table NOT IN FORCE, no connection is protected: \(problem)"
+    }
+    let owner = table.owned ? "nobody else can change it" : "watched: other programs can change it"
+    return "packet table in force (\(table.handover ?? "unknown")), \(owner)"
   }
 
   static func text(_ pair: PairStatus) -> String {

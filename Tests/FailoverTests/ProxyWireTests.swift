@@ -181,12 +181,6 @@ struct ProxyWireTests {
     let bench = try ProxyBench()
     let kept = try bench.session()
     let daemon = try #require(bench.lab.pair.alpha.process)
-    // Just after a host has become active all packets of its addresses pass through the daemon, a moment later those of registered
-    // sockets alone.
-    try wait(for: "the rules to be narrow", until: .seconds(20), every: 50) {
-      try Tool.run("ip", "netns", "exec", bench.lab.pair.alpha.namespace.name, "iptables-save", "-t", "mangle")
-        .split(separator: "\n").filter { $0.contains("NFQUEUE") }.allSatisfy { $0.contains("mark") }
-    }
     // It answers no call any more; the proxy waits for it.
     daemon.signal(SIGSTOP)
     let client = try bench.connect()

@@ -83,10 +83,12 @@ public struct StatusReply: Codable, Hashable, Sendable {
   /// This host's name.
   public var node: String
   public var pairs: [PairStatus]
+  public var packetTable: PacketTableStatus?
 
-  public init(node: String, pairs: [PairStatus]) {
+  public init(node: String, pairs: [PairStatus], packetTable: PacketTableStatus? = nil) {
     self.node = node
     self.pairs = pairs
+    self.packetTable = packetTable
   }
 }
 

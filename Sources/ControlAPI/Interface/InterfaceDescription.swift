@@ -73,6 +73,16 @@ public enum InterfaceDescription {
       reflected: int
     )
 
+    # The daemon's own table of packet rules.
+    type PacketTable (
+      # why it is not in force: no connection is protected meanwhile
+      problem: ?string,
+      # how packets come to the daemon: queue (nft_queue) or target (the xtables target NFQUEUE)
+      handover: ?string,
+      # whether the kernel keeps other programs from changing it
+      owned: bool
+    )
+
     # A pair as this host sees it.
     type PairStatus (
       name: string,
@@ -140,7 +150,7 @@ public enum InterfaceDescription {
     method ListConnections(pair: ?string, service: ?string) -> (connections: []Connection)
 
     # This host's name, and all its pairs.
-    method GetStatus() -> (node: string, pairs: []PairStatus)
+    method GetStatus() -> (node: string, pairs: []PairStatus, packetTable: ?PacketTable)
 
     # Reports what happens, as it happens; needs more. kind is one of role, replication, registered, adopted, released, ended,
     # orphaned, lost, skipped. A client that does not keep up gets LimitExceeded as its last reply.

@@ -27,8 +27,10 @@ public struct Configuration: Sendable, Equatable {
     public var controlMode: UInt32 = 0o660
     /// The group that owns the control socket; `nil`: the daemon's own.
     public var controlGroup: String?
-    /// The bits of packet marks that are the daemon's own: contiguous, and wide enough to number the pairs from 1.
-    public var markMask: UInt32 = 0x00f0_0000
+    /// The key `mark_mask` of earlier releases is there: it has no effect any more.
+    public var hasMarkMask = false
+    /// Whether nobody but the daemon may change its packet table, where the kernel can see to that (Linux 6.9).
+    public var ownedTable = true
     /// The first netfilter queue; each pair takes two.
     public var queueBase: UInt16 = 4200
     /// How long a restored connection waits for an application to adopt it.

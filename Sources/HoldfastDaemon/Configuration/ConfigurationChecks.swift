@@ -55,11 +55,6 @@ extension Configuration {
 
   /// - Parameter table: the one of the node.
   func checkResources(_ table: TableReader) throws(ConfigurationError) {
-    let room = Int((UInt64(1) << UInt64(node.markMask.nonzeroBitCount)) - 1)
-    guard pairs.count <= room else {
-      let mask = "0x" + String(node.markMask, radix: 16)
-      throw table.error("mark_mask", .conflict("\(mask) can number \(room) pairs, and there are \(pairs.count)"))
-    }
     let last = Int(node.queueBase) + 2 * pairs.count - 1
     guard last <= Int(UInt16.max) else {
       throw table.error(

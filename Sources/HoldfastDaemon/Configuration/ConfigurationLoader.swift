@@ -43,7 +43,7 @@ extension Configuration {
 
   private init(_ root: TableReader) throws(ConfigurationError) {
     let nodeKeys = [
-      "name", "control", "control_mode", "control_group", "mark_mask", "queue_base", "adopt_timeout",
+      "name", "control", "control_mode", "control_group", "mark_mask", "owned_table", "queue_base", "adopt_timeout",
       "connections_per_user",
     ]
     guard let node = try root.table("node", known: nodeKeys) else {

@@ -10,6 +10,7 @@ final class ControlService: ControlHandler {
   private let pairs: [Pair]
   private let desk: AdoptionDesk
   private let events: EventFeed
+  private let packetTable: () -> PacketTableStatus
   private let logger: Logger
   private let clients = ClientBook()
 
@@ -17,7 +18,11 @@ final class ControlService: ControlHandler {
   private static let serviceLimit = 64
   private static let keyLimit = 4096
 
-  init(configuration: Configuration, pairs: [Pair], desk: AdoptionDesk, events: EventFeed, logger: Logger) {
+  init(
+    configuration: Configuration, pairs: [Pair], desk: AdoptionDesk, events: EventFeed,
+    packetTable: @escaping () -> PacketTableStatus, logger: Logger
+  ) {
+    self.packetTable = packetTable
     self.configuration = configuration
     self.pairs = pairs
     self.desk = desk
@@ -178,7 +183,8 @@ final class ControlService: ControlHandler {
   }
 
   func getStatus(reply: Reply<StatusReply>) {
-    reply.succeed(StatusReply(node: configuration.node.name, pairs: pairs.map(\.status)))
+    reply.succeed(StatusReply(
+        node: configuration.node.name, pairs: pairs.map(\.status), packetTable: packetTable()))
   }
 
   func listConnections(_ call: ListConnectionsCall, reply: Reply<ListConnectionsReply>) {

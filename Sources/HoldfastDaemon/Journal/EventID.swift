@@ -54,6 +54,10 @@ public enum EventID: String, CaseIterable, Sendable {
   case channelInPlaintext = "51f0545a940946e7954382f768e87b5c"
   /// A daemon goes on with the connections that the one before it has left.
   case resumed = "fd8026e936d0464290205011e19fb5bc"
+  /// Another program has changed the packet table: packets may have passed unrecorded.
+  case tableChanged = "635ad397c9394e5b84b7668972583202"
+  /// The packet table is in force again after a time in which the kernel did not take it.
+  case tableInForce = "05fce44c224c4ef089aa6c9a49e6b104"
   /// The daemon ends in order.
   case stopping = "4d2ddf1244164d8fba906371168691f3"
 

@@ -75,10 +75,8 @@ extension Pair {
     active.abandonAll()
     server?.sayGoodbye(.handover)
     // What comes now is dropped.
-    path.strangers = .drop
+    path.isOwner = false
     packets?.setEnabled(true)
-    unclaim?.disarm()
-    rules.setClaim(true, for: index)
     server?.detach("this host has handed over")
     logger.event(.roleChanged, "handed over", metadata: ["role": "fenced", "epoch": "\(machine.epoch)"])
     leave()

@@ -12,9 +12,9 @@ final class Pair {
   let loop: EventLoop
   let logger: Logger
   let desk: AdoptionDesk
-  let rules: RuleBook
-  let index: Int
-  let mark: PacketMark
+  let flows: PairFlows
+  let leftovers = LeftoverFlows()
+  let doubts: Doubts
   let sender: RawSender
 
   var machine: PairMachine
@@ -22,7 +22,7 @@ final class Pair {
   let feed: ReplicationFeed
   let table = ConnectionTable()
   let sampler: Sampler
-  private let optionWatch: OptionWatch
+  let optionWatch: OptionWatch
   let path: PacketPath
   let active: ActiveSide
   let holder: AddressHolder
@@ -53,7 +53,8 @@ final class Pair {
   var ticker: Timer?
   private var lastTick = MonotonicClock.now
   private var pathWatch: PathWatch
-  var unclaim: Timer?
+  /// Looks whether the sockets of left-over flows are gone.
+  var pruning: Timer?
   var rejections = LogThrottle()
   /// Whoever asked for the switchover that is under way.
   var switchovers: [(Result<Void, ControlError>) -> Void] = []
@@ -90,8 +91,8 @@ final class Pair {
   var onStatusChange: (() -> Void)?
 
   init(
-    _ configuration: Configuration.Pair, node: Configuration.Node, instance: UInt64, index: Int, mark: PacketMark,
-    queues: (ingress: UInt16, egress: UInt16), resuming image: RestartImage.Pair?, rules: RuleBook,
+    _ configuration: Configuration.Pair, node: Configuration.Node, instance: UInt64,
+    queues: (ingress: UInt16, egress: UInt16), resuming image: RestartImage.Pair?, flows: PairFlows,
     manager: AddressManager,
     announcer: Announcer,
     desk: AdoptionDesk,
@@ -103,9 +104,7 @@ final class Pair {
     self.node = node.name
     adoptTimeout = node.adoptTimeout
     self.instance = instance
-    self.index = index
-    self.mark = mark
-    self.rules = rules
+    self.flows = flows
     self.desk = desk
     self.loop = loop
     self.logger = logger
@@ -130,13 +129,14 @@ final class Pair {
     pathWatch = PathWatch(paths: configuration.heartbeat.paths.count, deadAfter: configuration.heartbeat.deadAfter)
     feed = try ReplicationFeed(gateIsOpen: false, loop: loop)
     sampler = try Sampler(feed: feed, loop: loop)
-    optionWatch = try OptionWatch(table: table, feed: feed, markMask: mark.mask, loop: loop)
+    optionWatch = try OptionWatch(table: table, feed: feed, loop: loop)
     path = try PacketPath(
-      ingressQueue: queues.ingress, egressQueue: queues.egress, table: table, feed: feed, sampler: sampler,
-      logger: logger)
+      ingressQueue: queues.ingress, egressQueue: queues.egress, table: table, leftovers: leftovers, feed: feed,
+      sampler: sampler, logger: logger)
     active = try ActiveSide(
-      pair: configuration.name, table: table, feed: feed, path: path, sampler: sampler, mark: mark, desk: desk,
+      pair: configuration.name, table: table, feed: feed, path: path, sampler: sampler, flows: flows, desk: desk,
       loop: loop, logger: logger)
+    doubts = try Doubts(pair: configuration.name, table: table, feed: feed, loop: loop, logger: logger)
     holder = try AddressHolder(
       configuration.addresses, manager: manager, announcer: announcer, loop: loop, logger: logger)
     neighbourhood = try Neighbourhood(loop: loop, logger: logger)
@@ -146,6 +146,7 @@ final class Pair {
       seal: security.heartbeatSeal(pair: configuration.name), loop: loop)
     sender = try RawSender()
     try connect()
+    connectTable()
   }
 
   /// Ties events to the machine.
@@ -181,7 +182,11 @@ final class Pair {
     client.onFollowing = { [weak self] source in
       self?.handle(.following(epoch: source.epoch, instance: source.instance))
     }
-    client.onConnection = { [weak self] flow in self?.neighbourhood.learn(flow.peer.address) }
+    client.onConnection = { [weak self] flow in
+      self?.neighbourhood.learn(flow.peer.address)
+      self?.flows.changed(flow)
+    }
+    client.onForgotten = { [weak self] flow in self?.flows.changed(flow) }
     client.onSynced = { [weak self] in self?.handle(.syncCompleted) }
     client.onDetach = { [weak self] reason in
       self?.logger.warning("lost the active host's stream", metadata: ["reason": "\(reason)"])
@@ -205,8 +210,8 @@ final class Pair {
       [weak self] in
       self?.askOnceMore()
     }
-    unclaim = try loop.addTimer(priority: LoopPriority.background, description: "rules of \(name)") { [weak self] in
-      self?.narrowRules()
+    pruning = try loop.addTimer(priority: LoopPriority.background, description: "old flows of \(name)") {
+      [weak self] in self?.pruneLeftovers()
     }
     offering = try loop.addDeferred(priority: LoopPriority.control, description: "offers of \(name)") { [weak self] in
       self?.offerSome()
@@ -330,6 +335,7 @@ final class Pair {
           switch error {
           case .unsupported(let reason): .unsupportedSocket(reason: reason)
           case .system(let error): .unsupportedSocket(reason: "\(error)")
+          case .table(let reason): .unsupportedSocket(reason: reason)
           }
         })
     }

@@ -47,7 +47,7 @@ extension Pair {
 
   /// The standby could continue this connection now.
   func isProtected(_ connection: LiveConnection) -> Bool {
-    feed.source.phase == .synced && connection.ledger.obstacle == nil
+    feed.source.phase == .synced && connection.doubt == nil && connection.ledger.obstacle == nil
       && (connection.baselinePosition ?? 0) <= feed.source.acknowledged
   }
 

@@ -36,8 +36,7 @@ enum RestartStore {
 
   /// What the daemon before this one has left; nil when it has left nothing that can be used. Its sockets then end without a packet:
   /// the standby goes on with what it holds.
-  /// - Parameter markMask: the bits of SO_MARK that the rules use.
-  static func take(markMask: UInt32, logger: Logger) -> Kept? {
+  static func take(logger: Logger) -> Kept? {
     var file: SharedDescriptor?
     var received = ReceivedDescriptors()
     var shelves: [(name: String, root: SharedDescriptor)] = []
@@ -63,7 +62,7 @@ enum RestartStore {
     if let file {
       result = whole(file, kept, logger)
     } else if !shelves.isEmpty {
-      var remains = Remains(markMask: markMask, logger: logger)
+      var remains = Remains(logger: logger)
       for shelf in shelves { remains.gather(from: shelf.root.number) }
       result = remains.kept
     }

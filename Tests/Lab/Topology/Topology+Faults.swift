@@ -48,6 +48,7 @@ extension Topology {
       try Tool.run(tool, ["-w", "-t", "mangle", "-F"], in: self[host])
       try Tool.run(tool, ["-w", "-t", "mangle", "-X"], in: self[host])
     }
+    try self[host].run { try PacketTable().remove() }
     try self[host].ip(batch: "link set eth0 up\nlink set rep0 up\n")
     // The kernel forgets IPv6 addresses with the link.
     _ = try? Tool.run("ip", ["-n", self[host].name, "addr", "add", "fd77::\(host.digit)/64", "dev", "eth0", "nodad"])
