@@ -1,3 +1,5 @@
+internal import LinuxNetwork
+
 /// What can be done to the hosts' networks.
 extension Topology {
   /// Cuts the replication link, and nothing else.
