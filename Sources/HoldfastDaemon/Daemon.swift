@@ -40,6 +40,7 @@ public final class Daemon {
       }, logger: logger)
     let addresses = try AddressManager()
     let announcer = try Announcer()
+    let feed = try AddressFeed(configuration.pairs, loop: loop)
     let instance = UInt64.random(in: 1 ... .max)
     var pairs: [Pair] = []
     for (index, pair) in configuration.pairs.enumerated() {
@@ -48,6 +49,7 @@ public final class Daemon {
           pair, node: configuration.node, instance: instance, index: index, mark: layout[index].mark,
           queues: (layout[index].ingress, layout[index].egress),
           resuming: kept?.image.pair(pair.name), rules: rules, manager: addresses, announcer: announcer,
+          addressFeed: feed,
           desk: desk,
           loop: loop, logger: logger))
     }
