@@ -37,6 +37,7 @@ public final class Daemon {
     tableKeeper = try TableKeeper(rules, owned: configuration.node.ownedTable, loop: loop, logger: logger)
     let addresses = try AddressManager()
     let announcer = try Announcer()
+    let feed = try AddressFeed(configuration.pairs, loop: loop)
     let instance = UInt64.random(in: 1 ... .max)
     var pairs: [Pair] = []
     for (index, pair) in configuration.pairs.enumerated() {
@@ -45,7 +46,7 @@ public final class Daemon {
           pair, node: configuration.node, instance: instance,
           queues: (rules[index].ingressQueue, rules[index].egressQueue),
           resuming: kept?.image.pair(pair.name), flows: tableKeeper.pairs[index], manager: addresses,
-          announcer: announcer,
+          announcer: announcer, addressFeed: feed,
           desk: desk,
           loop: loop, logger: logger))
     }

@@ -36,8 +36,8 @@ struct Status: ParsableCommand {
     var lines = [
       "", "pair \(pair.name): \(pair.role), \(pair.replication)", "  epoch       \(pair.epoch)",
       "  peer        \(pair.peer ?? "not heard yet")",
-      "  addresses   \(pair.addresses.joined(separator: ", "))",
     ]
+    lines += pair.addressStates.map { "  address     \(text($0, of: pair.role))" }
     switch pair.role {
     case .standby: lines.append("  ledgers     \(pair.ledgers)")
     default: lines.append("  connections \(pair.connections), \(pair.protected) protected")
@@ -61,5 +61,18 @@ struct Status: ParsableCommand {
       lines.append("  heartbeat   \(path.local) - \(path.peer)  \(path.alive ? "alive" : "silent"), \(heard)")
     }
     return lines.joined(separator: "\n")
+  }
+
+  /// Where an address is, and in capitals where it is not what the role makes one expect.
+  private static func text(_ state: AddressStatus, of role: RoleName) -> String {
+    let place =
+      switch (role, state.present) {
+      case (.active, true): "here"
+      case (.active, false): "NOT HERE"
+      case (.standby, true), (.fenced, true): "HERE, beside the active host"
+      case (.starting, true): "here"
+      case (.starting, false), (.standby, false), (.fenced, false): "not here"
+      }
+    return "\(state.address): \(place)" + (state.problem.map { ", \($0)" } ?? "")
   }
 }

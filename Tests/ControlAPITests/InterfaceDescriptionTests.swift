@@ -29,6 +29,8 @@ import Testing
       name: "", role: .active, replication: .synced, epoch: 1, peer: "", addresses: [], connections: 0, protected: 0,
       ledgers: 0, security: .tls, refusedConnections: 0, rejectedHeartbeats: rejected, heartbeatPaths: [path])
     #expect(try fields(of: "PairStatus") == Set(Mirror(reflecting: pair).children.compactMap(\.label)))
+    let address = AddressStatus(address: "", present: true, problem: "")
+    #expect(try fields(of: "AddressStatus") == Set(Mirror(reflecting: address).children.compactMap(\.label)))
     let event = EventInfo(kind: "", pair: "", connection: "", message: "")
     #expect(try fields(of: "Event") == Set(Mirror(reflecting: event).children.compactMap(\.label)))
   }

@@ -71,6 +71,7 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
     #expect(pair.replication.peer.description == "10.78.0.2:7411")
     #expect(pair.replication.security == .none)
     #expect(pair.heartbeat.paths.map(\.peer.description) == ["10.78.0.2:7412", "[fd77::2]:7412"])
+    #expect(pair.announceRefresh == 60_000_000_000)
     #expect(pair.heartbeat.interval == 50_000_000)
     #expect(pair.heartbeat.deadAfter == 200_000_000)
     #expect(pair.solo.arbiter == .none)
@@ -135,6 +136,12 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
     #expect(pair.solo.exposeAfter == 0)
   }
 
+  @Test(arguments: [("0", 0), ("1s", 1_000_000_000), ("30min", 1_800_000_000_000)] as [(String, UInt64)])
+  func theNeighboursAreToldAnewOrNever(text: String, time: UInt64) throws {
+    let line = "prefer = \"active\"\nannounce_refresh = \"\(text)\""
+    #expect(try parse(good.replacing("prefer = \"active\"", with: line)).pairs.first?.announceRefresh == time)
+  }
+
   struct Mistake: Sendable, CustomTestStringConvertible {
     let old: String
     let new: String
@@ -194,6 +201,10 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
       "[node]", "[node]\nqueue_base = 1.5",
       "node.queue_base: expected a queue number from 0 to 65534, found the number 1.5"),
     // Values
+    Mistake(
+      "prefer =", "announce_refresh = \"500ms\"\nprefer =",
+      "pair[0].announce_refresh: expected \"0\" for never, or a duration from 1s to 1440min, as in \"60s\", found "
+        + "\"500ms\""),
     Mistake(
       "name = \"web\"", "name = \"we b\"",
       #"pair[0].name: expected a name of 1 to 64 letters, digits, ".", "_" and "-", found "we b""#),

@@ -61,6 +61,16 @@ public enum InterfaceDescription {
       lastHeardMilliseconds: ?int
     )
 
+    # A service address as it is on this host.
+    type AddressStatus (
+      # as it is configured: 10.77.0.100/24 dev eth0
+      address: string,
+      # it is on its interface now
+      present: bool,
+      # Why it does not work here, or would not.
+      problem: ?string
+    )
+
     # Datagrams on the heartbeat paths that were ignored.
     type RejectedHeartbeats (
       # no heartbeat of this pair
@@ -110,7 +120,9 @@ public enum InterfaceDescription {
       denial: ?string,
       # Why the arbiter cannot be asked.
       arbiterProblem: ?string,
-      heartbeatPaths: []HeartbeatPath
+      heartbeatPaths: []HeartbeatPath,
+      # what is on the interfaces now, in the order of addresses
+      addressStates: []AddressStatus
     )
 
     # Something that happened.

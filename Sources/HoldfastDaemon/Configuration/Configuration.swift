@@ -54,6 +54,8 @@ public struct Configuration: Sendable, Equatable {
     public var solo = Solo()
     /// What becomes of the connections when the daemon ends in order on the active host.
     public var onStop = OnStop.switchover
+    /// Between two announcements of the addresses when nothing happens; 0 for none.
+    public var announceRefresh: UInt64 = 60_000_000_000
 
     public init(
       name: String, addresses: [ServiceAddress], prefer: Prefer, replication: Replication, heartbeat: Heartbeat,

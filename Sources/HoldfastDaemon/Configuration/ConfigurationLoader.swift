@@ -51,7 +51,7 @@ extension Configuration {
     }
     self.init(node: try Node(node), pairs: [])
     let readers = try root.tables(
-      "pair", known: ["name", "addresses", "prefer", "on_stop", "replication", "heartbeat", "solo"])
+      "pair", known: ["name", "addresses", "prefer", "on_stop", "announce_refresh", "replication", "heartbeat", "solo"])
     guard !readers.isEmpty else { throw root.error("pair", .missing(expected: "at least one table [[pair]]")) }
     for reader in readers { pairs.append(try Pair(reader)) }
     try checkPairs(readers)

@@ -33,6 +33,9 @@ extension Configuration.Pair {
       name: name, addresses: addresses, prefer: prefer, replication: try Replication(replication),
       heartbeat: try Heartbeat(heartbeat))
     if let onStop = try table.choice("on_stop", OnStop.self) { self.onStop = onStop }
+    if let time = try table.durationOrNever("announce_refresh", 1_000_000_000...86_400_000_000_000) {
+      announceRefresh = time
+    }
     guard let solo = try table.table("solo", known: ["arbiter", "policy", "expose_after", "witnesses"] + Solo.etcdKeys)
     else { return }
     self.solo = try Solo(solo)

@@ -30,6 +30,12 @@ public enum EventID: String, CaseIterable, Sendable {
   case connectionLost = "7ce8b3f44a304b0f86b8f0dafe05d50f"
   /// A service address was added to or removed from an interface of this host.
   case addressMoved = "fe58b4de0c8b42ca89b31a2baf323291"
+  /// A service address was gone from the host that holds it, and is back.
+  case addressLost = "2ff43b3d497e905a210df29e268e4a56"
+  /// It cannot be put back.
+  case addressUnavailable = "cb38a7b33aca5e0ddab688ba2a51d67b"
+  /// A service address is on a host that does not hold it.
+  case addressUnexpected = "eb6f3acc78474bf00ac584fb558addfa"
   /// Both hosts believe that the connections are theirs.
   case splitBrainDetected = "ddbe6a4a285648ddb4de1e5cbdced2e5"
   /// This host gave up its connections because they belong to the other.

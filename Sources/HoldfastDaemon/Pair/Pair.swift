@@ -55,6 +55,8 @@ final class Pair {
   private var pathWatch: PathWatch
   /// Looks whether the sockets of left-over flows are gone.
   var pruning: Timer?
+  /// Before this the host does not move the pair again because it cannot hold an address, ns.
+  var nextMove: UInt64 = 0
   var rejections = LogThrottle()
   /// Whoever asked for the switchover that is under way.
   var switchovers: [(Result<Void, ControlError>) -> Void] = []
@@ -94,7 +96,7 @@ final class Pair {
     _ configuration: Configuration.Pair, node: Configuration.Node, instance: UInt64,
     queues: (ingress: UInt16, egress: UInt16), resuming image: RestartImage.Pair?, flows: PairFlows,
     manager: AddressManager,
-    announcer: Announcer,
+    announcer: Announcer, addressFeed: AddressFeed,
     desk: AdoptionDesk,
     loop: EventLoop, logger: Logger
   ) throws {
@@ -138,7 +140,9 @@ final class Pair {
       loop: loop, logger: logger)
     doubts = try Doubts(pair: configuration.name, table: table, feed: feed, loop: loop, logger: logger)
     holder = try AddressHolder(
-      configuration.addresses, manager: manager, announcer: announcer, loop: loop, logger: logger)
+      configuration.addresses, manager: manager, announcer: announcer, feed: addressFeed,
+      refresh: configuration.announceRefresh, peerSilence: configuration.heartbeat.deadAfter, loop: loop, logger: logger
+    )
     neighbourhood = try Neighbourhood(loop: loop, logger: logger)
     security = try ChannelSecurity(configuration.replication)
     heartbeats = try HeartbeatPaths(
@@ -154,12 +158,14 @@ final class Pair {
     packets = try loop.addIO(
       path.descriptor, .readable, priority: LoopPriority.packets, description: "packets of \(name)"
     ) { [weak self] _ in self?.path.process() }
+    holder.onCannotHold = { [weak self] in self?.cannotHold($0) }
     heartbeats.compose = { [unowned self] in machine.heartbeat(sequence: $0) }
     heartbeats.onHeartbeat = { [weak self] path, heartbeat in
       guard let self else { return }
       peerName = heartbeat.node
       withdrawLeftovers(heartbeat)
       handle(.heartbeat(path: path, heartbeat))
+      holder.peerIsHeard(isActive: heartbeat.role == .active)
     }
     heartbeats.onRumour = { [weak self] heartbeat in self?.handle(.rumour(heartbeat)) }
     heartbeats.onRejected = { [weak self] path, reason in self?.rejected(path, reason) }

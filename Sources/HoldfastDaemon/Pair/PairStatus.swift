@@ -23,7 +23,8 @@ extension Pair {
         return HeartbeatPath(
           local: "\(path.local)", peer: "\(path.peer)", alive: machine.isAlive(path: index, now: now),
           lastHeardMilliseconds: heard.map { Int((now - min($0, now)) / 1_000_000) })
-      })
+      },
+      addressStates: holder.status)
   }
 
   private var replicationState: ReplicationState {
