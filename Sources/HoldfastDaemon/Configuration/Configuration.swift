@@ -52,6 +52,12 @@ public struct Configuration: Sendable, Equatable {
     public var solo = Solo()
     /// What becomes of the connections when the daemon ends in order on the active host.
     public var onStop = OnStop.switchover
+    /// Whether this host watches how clients reach it, says so, and moves the pair when they reach the other host alone.
+    public var tracksLinks = true
+    /// For how long that must be so.
+    public var linkDownAfter: UInt64 = 500_000_000
+    /// Neighbours of which one must answer, or clients do not reach this host.
+    public var witnesses: [IPAddress] = []
 
     public init(
       name: String, addresses: [ServiceAddress], prefer: Prefer, replication: Replication, heartbeat: Heartbeat,

@@ -53,6 +53,11 @@ final class Pair {
   var ticker: Timer?
   private var lastTick = MonotonicClock.now
   private var pathWatch: PathWatch
+  /// nil where the configuration does not want it.
+  let links: LinkWatch?
+  var linkJournal = LinkJournal()
+  /// Why the pair moves by itself.
+  var moveReason: String?
   var unclaim: Timer?
   var rejections = LogThrottle()
   /// Whoever asked for the switchover that is under way.
@@ -128,6 +133,7 @@ final class Pair {
         PairMachine(rulesOfMachine, instance: instance, epoch: epochs.epoch, now: MonotonicClock.now)
       }
     pathWatch = PathWatch(paths: configuration.heartbeat.paths.count, deadAfter: configuration.heartbeat.deadAfter)
+    links = configuration.tracksLinks ? try LinkWatch(configuration) : nil
     feed = try ReplicationFeed(gateIsOpen: false, loop: loop)
     sampler = try Sampler(feed: feed, loop: loop)
     optionWatch = try OptionWatch(table: table, feed: feed, markMask: mark.mask, loop: loop)
@@ -253,6 +259,7 @@ final class Pair {
     lastTick = now
     detachStalled(observed)
     lookAtPaths(observed)
+    lookAtLinks(observed)
     handle(.tick)
     path.speak(until: MonotonicClock.now + configuration.heartbeat.deadAfter)
     sendHeartbeat()
