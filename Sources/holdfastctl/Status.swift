@@ -49,6 +49,7 @@ struct Status: ParsableCommand {
     }
     if let reason = pair.denial { lines.append("  not alone   \(reason)") }
     if let problem = pair.arbiterProblem { lines.append("  arbiter     cannot be asked: \(problem)") }
+    if let line = links(pair) { lines.append("  clients     \(line)") }
     if pair.refusedConnections > 0 { lines.append("  refused     \(pair.refusedConnections) replication connections") }
     let rejected = pair.rejectedHeartbeats
     if rejected.total > 0 {
@@ -74,5 +75,15 @@ struct Status: ParsableCommand {
       case (.starting, false), (.standby, false), (.fenced, false): "not here"
       }
     return "\(state.address): \(place)" + (state.problem.map { ", \($0)" } ?? "")
+  }
+
+  /// Which of the hosts clients can reach.
+  private static func links(_ pair: PairStatus) -> String? {
+    let own = pair.reachable.map {
+      $0 ? "reach this host" : "cannot reach this host (\(pair.linkProblem ?? "unknown"))"
+    }
+    let peer = pair.peerReachable.map { ($0 ? "reach " : "cannot reach ") + (pair.peer ?? "the other host") }
+    let parts = [own, peer].compactMap { $0 }
+    return parts.isEmpty ? nil : parts.joined(separator: "; ")
   }
 }

@@ -52,8 +52,10 @@ import Testing
     let document = String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self)
     let text = try #require(InterfaceDescription.text(of: "io.holdfast"))
     let methods = text.matches(of: /\nmethod (\w+)\(/).map(\.output.1)
-    let errors = text.matches(of: /\nerror (\w+) \((\w+)/).map { "\($0.output.1)(\($0.output.2))" }
-    #expect(methods.count == 11 && errors.count == 12)
+    let errors = text.matches(of: /\nerror (\w+) \((.+)\)/).map {
+      "\($0.output.1)(\($0.output.2.replacing(": string", with: "")))"
+    }
+    #expect(methods.count == 11 && errors.count == 13)
     for name in methods.map(String.init) + errors { #expect(document.contains("`\(name)`"), "\(name)") }
     let limits = ControlLimits()
     #expect(document.contains("\(limits.pendingCalls) unanswered") && document.contains("\(limits.clients) clients"))

@@ -142,6 +142,28 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
     #expect(try parse(good.replacing("prefer = \"active\"", with: line)).pairs.first?.announceRefresh == time)
   }
 
+  @Test func linksAreTrackedUnlessTheFileSaysOtherwise() throws {
+    let standard = try #require(try parse(good).pairs.first)
+    #expect(standard.tracksLinks && standard.linkDownAfter == 500_000_000 && standard.witnesses.isEmpty)
+    let prefer = #"prefer = "active""#
+    func pair(_ keys: String, solo: String = "") throws -> Configuration.Pair {
+      try #require(
+        try parse(good.replacing(prefer, with: "\(prefer)\n\(keys)") + "\n[pair.solo]\n\(solo)\n").pairs.first)
+    }
+    let off = try pair("track_links = false\nlink_down_after = \"2s\"")
+    #expect(!off.tracksLinks && off.linkDownAfter == 2_000_000_000)
+    let own = #"witnesses = ["10.77.0.254", "fd77::254"]"#
+    #expect(try pair(own).witnesses.map { "\($0)" } == ["10.77.0.254", "fd77::254"])
+    // Those of [pair.solo] serve for both, unless the pair has its own, or says that it has none.
+    let solo = #"witnesses = ["10.77.0.253"]"#
+    #expect(try pair("", solo: solo).witnesses.map { "\($0)" } == ["10.77.0.253"])
+    let both = try pair(own, solo: solo)
+    #expect(both.witnesses.count == 2 && both.solo.witnesses.map { "\($0)" } == ["10.77.0.253"])
+    #expect(try pair("witnesses = []", solo: solo).witnesses.isEmpty)
+    // With an arbiter, too.
+    #expect(try pair(own, solo: "arbiter = \"external\"").witnesses.count == 2)
+  }
+
   struct Mistake: Sendable, CustomTestStringConvertible {
     let old: String
     let new: String
@@ -284,6 +306,18 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
     Mistake(
       "[pair.heartbeat]", "[pair.solo]\narbiter = \"zk\"\n[pair.heartbeat]",
       #"pair[0].solo.arbiter: expected "none", "etcd" or "external", found "zk""#),
+    Mistake(
+      #"prefer = "active""#, "prefer = \"active\"\ntrack_links = \"no\"",
+      #"pair[0].track_links: expected true or false, found the string "no""#),
+    Mistake(
+      #"prefer = "active""#, "prefer = \"active\"\nlink_down_after = 5",
+      #"pair[0].link_down_after: expected a duration from 0us to 3600s, as in "50ms", found the integer 5"#),
+    Mistake(
+      #"prefer = "active""#, "prefer = \"active\"\nwitnesses = [\"router\"]",
+      #"pair[0].witnesses[0]: expected an array of addresses such as "10.77.0.254", found "router""#),
+    Mistake(
+      #"prefer = "active""#, "prefer = \"active\"\nwitnesses = [\"10.77.0.100\"]",
+      "pair[0].witnesses[0]: 10.77.0.100 is a service address: it answers where a host is active"),
     // Together
     Mistake(
       "[pair.heartbeat]", "[pair.heartbeat]\ninterval = \"150ms\"",

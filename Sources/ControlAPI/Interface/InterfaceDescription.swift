@@ -120,6 +120,12 @@ public enum InterfaceDescription {
       denial: ?string,
       # Why the arbiter cannot be asked.
       arbiterProblem: ?string,
+      # whether clients can reach this host at the service addresses, as far as it can know; null where links are not tracked
+      reachable: ?bool,
+      # why they cannot
+      linkProblem: ?string,
+      # whether the other host says that they can reach it; null while it is not heard, or does not say
+      peerReachable: ?bool,
       heartbeatPaths: []HeartbeatPath,
       # what is on the interfaces now, in the order of addresses
       addressStates: []AddressStatus
@@ -165,7 +171,7 @@ public enum InterfaceDescription {
     method GetStatus() -> (node: string, pairs: []PairStatus, packetTable: ?PacketTable)
 
     # Reports what happens, as it happens; needs more. kind is one of role, replication, registered, adopted, released, ended,
-    # orphaned, lost, skipped. A client that does not keep up gets LimitExceeded as its last reply.
+    # orphaned, lost, links, skipped. A client that does not keep up gets LimitExceeded as its last reply.
     method Monitor() -> (event: Event)
 
     # Moves a pair from this host, which is active, to the other one, without loss. Returns when that one is active.
@@ -204,6 +210,9 @@ public enum InterfaceDescription {
 
     # The standby does not hold everything yet: try again when the pair is synced.
     error NotSynced (pair: string)
+
+    # The other host is not one to move to: clients cannot reach it at the service addresses. The reason says more.
+    error PeerUnfit (pair: string, reason: string)
 
     # This host did not become active, or nobody may make it so.
     error NotPromoted (reason: string)

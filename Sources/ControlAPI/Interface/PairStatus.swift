@@ -22,6 +22,13 @@ public struct PairStatus: Codable, Hashable, Sendable {
   public var denial: String?
   /// Why the arbiter cannot be asked; nil while it can, or where there is none.
   public var arbiterProblem: String?
+  /// Whether clients can reach this host at the service addresses, as far as it can know; nil where the configuration does not want
+  /// links to be tracked.
+  public var reachable: Bool?
+  /// Why they cannot.
+  public var linkProblem: String?
+  /// Whether the other host says that they can reach it; nil while it is not heard, or does not say.
+  public var peerReachable: Bool?
   public var heartbeatPaths: [HeartbeatPath]
   /// What is on the interfaces now, in the order of `addresses`.
   public var addressStates: [AddressStatus]
@@ -30,7 +37,8 @@ public struct PairStatus: Codable, Hashable, Sendable {
     name: String, role: RoleName, replication: ReplicationState, epoch: Int, peer: String?, addresses: [String],
     connections: Int, protected: Int, ledgers: Int, security: SecurityName, refusedConnections: Int,
     rejectedHeartbeats: RejectedHeartbeats, denial: String? = nil, arbiterProblem: String? = nil,
-    heartbeatPaths: [HeartbeatPath], addressStates: [AddressStatus] = []
+    reachable: Bool? = nil, linkProblem: String? = nil, peerReachable: Bool? = nil, heartbeatPaths: [HeartbeatPath],
+    addressStates: [AddressStatus] = []
   ) {
     self.name = name
     self.role = role
@@ -46,6 +54,9 @@ public struct PairStatus: Codable, Hashable, Sendable {
     self.rejectedHeartbeats = rejectedHeartbeats
     self.denial = denial
     self.arbiterProblem = arbiterProblem
+    self.reachable = reachable
+    self.linkProblem = linkProblem
+    self.peerReachable = peerReachable
     self.heartbeatPaths = heartbeatPaths
     self.addressStates = addressStates
   }

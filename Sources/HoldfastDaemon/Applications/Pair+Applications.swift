@@ -24,7 +24,7 @@ extension Pair {
         active.endAsClosed(connection)
         continue
       }
-      if policy.onExit == .failover, feed.source.phase == .synced { moves = true }
+      if policy.onExit == .failover, feed.source.phase == .synced, machine.mayHandOver { moves = true }
       connection.owner = nil
       held.append(connection)
     }

@@ -56,6 +56,12 @@ public struct Configuration: Sendable, Equatable {
     public var onStop = OnStop.switchover
     /// Between two announcements of the addresses when nothing happens; 0 for none.
     public var announceRefresh: UInt64 = 60_000_000_000
+    /// Whether this host watches how clients reach it, says so, and moves the pair when they reach the other host alone.
+    public var tracksLinks = true
+    /// For how long that must be so.
+    public var linkDownAfter: UInt64 = 500_000_000
+    /// Neighbours of which one must answer, or clients do not reach this host.
+    public var witnesses: [IPAddress] = []
 
     public init(
       name: String, addresses: [ServiceAddress], prefer: Prefer, replication: Replication, heartbeat: Heartbeat,

@@ -51,7 +51,11 @@ extension Configuration {
     }
     self.init(node: try Node(node), pairs: [])
     let readers = try root.tables(
-      "pair", known: ["name", "addresses", "prefer", "on_stop", "announce_refresh", "replication", "heartbeat", "solo"])
+      "pair",
+      known: [
+        "name", "addresses", "prefer", "on_stop", "announce_refresh", "track_links", "link_down_after", "witnesses", "replication",
+        "heartbeat", "solo",
+      ])
     guard !readers.isEmpty else { throw root.error("pair", .missing(expected: "at least one table [[pair]]")) }
     for reader in readers { pairs.append(try Pair(reader)) }
     try checkPairs(readers)

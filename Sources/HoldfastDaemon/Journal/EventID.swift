@@ -64,6 +64,14 @@ public enum EventID: String, CaseIterable, Sendable {
   case tableChanged = "635ad397c9394e5b84b7668972583202"
   /// The packet table is in force again after a time in which the kernel did not take it.
   case tableInForce = "05fce44c224c4ef089aa6c9a49e6b104"
+  /// Clients cannot reach this host at the service addresses: a link is down, or no witness answers.
+  case linkLost = "deb2c5eea05c4e6ba0ebe420776788eb"
+  /// They can again.
+  case linkFound = "85c50144caac4f5b9b9260d9ee809eeb"
+  /// The other host says that clients cannot reach it at the service addresses.
+  case peerLinkLost = "e498217ef7e1400d9a66b835c7620d70"
+  /// It says that they can again.
+  case peerLinkFound = "855eeeea4312480fbca8bd9e809f8177"
   /// The daemon ends in order.
   case stopping = "4d2ddf1244164d8fba906371168691f3"
 

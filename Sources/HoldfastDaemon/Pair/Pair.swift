@@ -57,6 +57,11 @@ final class Pair {
   var pruning: Timer?
   /// Before this the host does not move the pair again because it cannot hold an address, ns.
   var nextMove: UInt64 = 0
+  /// nil where the configuration does not want it.
+  let links: LinkWatch?
+  var linkJournal = LinkJournal()
+  /// Why the pair moves by itself.
+  var moveReason: String?
   var rejections = LogThrottle()
   /// Whoever asked for the switchover that is under way.
   var switchovers: [(Result<Void, ControlError>) -> Void] = []
@@ -129,6 +134,7 @@ final class Pair {
         PairMachine(rulesOfMachine, instance: instance, epoch: epochs.epoch, now: MonotonicClock.now)
       }
     pathWatch = PathWatch(paths: configuration.heartbeat.paths.count, deadAfter: configuration.heartbeat.deadAfter)
+    links = configuration.tracksLinks ? try LinkWatch(configuration) : nil
     feed = try ReplicationFeed(gateIsOpen: false, loop: loop)
     sampler = try Sampler(feed: feed, loop: loop)
     optionWatch = try OptionWatch(table: table, feed: feed, loop: loop)
@@ -264,6 +270,7 @@ final class Pair {
     lastTick = now
     detachStalled(observed)
     lookAtPaths(observed)
+    lookAtLinks(observed)
     handle(.tick)
     path.speak(until: MonotonicClock.now + configuration.heartbeat.deadAfter)
     sendHeartbeat()

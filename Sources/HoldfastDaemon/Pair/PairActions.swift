@@ -54,6 +54,7 @@ extension Pair {
     case .ask(let question): ask(question)
     case .note(.notPermitted(let purpose, let reason)): notPermitted(purpose, reason)
     case .note(.pathAlive): break  // `lookAtPaths` says so.
+    case .note(.movesToReachable(let node)): movesToReachable(node)
     case .note(.conflict(let node, let epoch)):
       logger.event(
         .splitBrainDetected, level: .error, "the peer is active too, in an earlier epoch",
@@ -204,7 +205,10 @@ extension Pair {
 
   func end() {
     switch machine.role {
-    case .active: active.unprotectAll()
+    case .active:
+      // Nothing that a standby holds is current from here on.
+      server?.sayGoodbye(.leaving)
+      active.unprotectAll()
     case .standby: client?.sayGoodbye()
     case .starting, .fenced: break
     }

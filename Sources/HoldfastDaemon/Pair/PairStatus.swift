@@ -18,6 +18,8 @@ extension Pair {
         malformed: heartbeats.rejected.malformed, forged: heartbeats.rejected.forged,
         replayed: heartbeats.rejected.replayed, reflected: heartbeats.rejected.reflected),
       denial: denial, arbiterProblem: arbiter?.problem,
+      reachable: links.map { $0.problem == nil }, linkProblem: links?.problem.map { "\($0)" },
+      peerReachable: machine.isPeerReachable,
       heartbeatPaths: configuration.heartbeat.paths.enumerated().map { index, path in
         let heard = machine.lastHeard(path: index)
         return HeartbeatPath(
