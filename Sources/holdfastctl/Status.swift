@@ -20,6 +20,9 @@ struct Status: ParsableCommand {
     }
     if json { return try printJSON(status) }
     print("node \(status.node)")
+    if let problem = status.configurationProblem {
+      print("  configuration: RUNS WITH THE LAST GOOD ONE; the file cannot be used: \(problem)")
+    }
     for pair in status.pairs { print(Self.text(pair)) }
   }
 

@@ -83,10 +83,13 @@ public struct StatusReply: Codable, Hashable, Sendable {
   /// This host's name.
   public var node: String
   public var pairs: [PairStatus]
+  /// Why the configuration file cannot be used: the daemon was restarted and runs with the last good one. nil when it runs with its file.
+  public var configurationProblem: String?
 
-  public init(node: String, pairs: [PairStatus]) {
+  public init(node: String, pairs: [PairStatus], configurationProblem: String? = nil) {
     self.node = node
     self.pairs = pairs
+    self.configurationProblem = configurationProblem
   }
 }
 
