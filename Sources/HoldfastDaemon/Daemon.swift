@@ -9,6 +9,9 @@ internal import TCPModel
 /// The daemon: all pairs of one host and the control socket, on one loop.
 public final class Daemon {
   private let configuration: Configuration
+  private let inForce: ConfigurationInForce
+  private let record: RuntimeRecord
+  private let orphans: [Orphans]
   private let logger: Logger
   private let loop: EventLoop
   private let tableKeeper: TableKeeper
@@ -24,8 +27,11 @@ public final class Daemon {
 
   /// Builds everything; nothing has changed in the kernel, and no packet has left.
   /// - Parameter kept: what the daemon before this one has left to go on with.
-  init(configuration: Configuration, kept: RestartStore.Kept?, logger: Logger) throws {
+  init(_ inForce: ConfigurationInForce, kept: RestartStore.Kept?, logger: Logger) throws {
+    let configuration = inForce.configuration
     self.configuration = configuration
+    self.inForce = inForce
+    record = RuntimeRecord(inForce, logger: logger)
     self.logger = logger
     self.kept = kept
     loop = try EventLoop()
@@ -53,11 +59,11 @@ public final class Daemon {
     self.pairs = pairs
     keep = SocketKeep.begin(instance: instance, loop: loop, logger: logger)
     for pair in pairs { pair.keep = keep }
-    kept?.distribute(to: pairs, logger: logger)
+    orphans = kept?.distribute(to: pairs) ?? []
     let events = EventFeed()
     for pair in pairs { pair.report(to: events) }
     let service = ControlService(
-      configuration: configuration, pairs: pairs, desk: desk, events: events,
+      configuration: configuration, problem: inForce.problem, pairs: pairs, desk: desk, events: events,
       packetTable: { [tableKeeper] in tableKeeper.status }, logger: logger)
     control = try ControlListener(configuration.node, service: service, loop: loop, logger: logger)
     desk.onUnclaimed = { connection in pairs.first { $0.connection(connection.id) != nil }?.unclaimed(connection) }
@@ -76,7 +82,10 @@ public final class Daemon {
     if configuration.node.hasMarkMask {
       logger.warning("mark_mask has no effect any more: packets are not marked; remove it from the configuration")
     }
+    record.begin()
     try tableKeeper.begin()
+    for orphans in orphans { orphans.end(logger: logger) }
+    record.settle()
     for signal in [SIGTERM, SIGINT] {
       signals.append(
         try loop.addSignal(signal, priority: LoopPriority.control) { [weak self] in
@@ -86,7 +95,7 @@ public final class Daemon {
     }
     signals.append(
       try loop.addSignal(SIGUSR2, priority: LoopPriority.control) { [weak self] in
-        if ServiceManager.isPresent { self?.restart() } else { self?.stop() }
+        if ServiceManager.isPresent { self?.restartIfUsable() } else { self?.stop() }
       })
     try loop.enableWatchdog()
     for pair in pairs {
@@ -106,7 +115,10 @@ public final class Daemon {
     return status
   }
 
-  private func tellStatus() { manager.status(pairs.map(\.summary).joined(separator: "; ")) }
+  private func tellStatus() {
+    let problem = inForce.problem.map { ["RUNS WITH THE LAST GOOD CONFIGURATION: \($0)"] } ?? []
+    manager.status((problem + pairs.map(\.summary)).joined(separator: "; "))
+  }
 
   /// s; several times as long as a move may make no progress.
   private static let stopExtension = 10
@@ -123,9 +135,20 @@ public final class Daemon {
         guard waiting == 0, let self else { return }
         keep?.end()
         tableKeeper.remove()
+        record.end(holdsAddresses: pairs.contains { $0.holder.isHolding })
         loop.exit(0)
       }
     }
+  }
+
+  /// Starts again with what the configuration file says now. Not with a file that cannot be used: this daemon goes on.
+  private func restartIfUsable() {
+    do throws(ConfigurationError) { _ = try ConfigurationInForce(path: inForce.path) } catch {
+      return logger.event(
+        .configurationInvalid, level: .error, "does not restart: the configuration cannot be used",
+        metadata: ["file": "\(inForce.path)", "error": "\(error)"])
+    }
+    restart()
   }
 
   /// Ends, and leaves the connections to the next daemon, which is about to start.
@@ -136,11 +159,17 @@ public final class Daemon {
     logger.event(.stopping, "stopping, to start again")
     var waiting = pairs.count
     var leaving: [Pair] = []
+    let staying = inForce.namesInFile ?? Set(pairs.map(\.name))
     for pair in pairs {
-      pair.prepareRestart { [weak self] isReady in
+      let completion = { [weak self] (isReady: Bool) in
         if isReady { leaving.append(pair) }
         waiting -= 1
         if waiting == 0 { self?.leave(leaving) }
+      }
+      if staying.contains(pair.name) {
+        pair.prepareRestart(completion: completion)
+      } else {
+        pair.moveAway(completion: completion)
       }
     }
   }

@@ -21,6 +21,9 @@ struct Status: ParsableCommand {
     if json { return try printJSON(status) }
     print("node \(status.node)")
     if let table = status.packetTable { print(Self.text(table)) }
+    if let problem = status.configurationProblem {
+      print("  configuration: RUNS WITH THE LAST GOOD ONE; the file cannot be used: \(problem)")
+    }
     for pair in status.pairs { print(Self.text(pair)) }
   }
 

@@ -167,8 +167,9 @@ public enum InterfaceDescription {
     # All connections, or those of one pair, or of one service.
     method ListConnections(pair: ?string, service: ?string) -> (connections: []Connection)
 
-    # This host's name, and all its pairs.
-    method GetStatus() -> (node: string, pairs: []PairStatus, packetTable: ?PacketTable)
+    # This host's name, and all its pairs. configurationProblem: the configuration file cannot be used, and the daemon was
+    # restarted and runs with the last good one.
+    method GetStatus() -> (node: string, pairs: []PairStatus, packetTable: ?PacketTable, configurationProblem: ?string)
 
     # Reports what happens, as it happens; needs more. kind is one of role, replication, registered, adopted, released, ended,
     # orphaned, lost, links, skipped. A client that does not keep up gets LimitExceeded as its last reply.

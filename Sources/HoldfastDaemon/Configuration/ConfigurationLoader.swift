@@ -22,7 +22,7 @@ extension Configuration {
   }
 
   /// That every pair can show its certificate.
-  private func checkKeys(file: String) throws(ConfigurationError) {
+  func checkKeys(file: String) throws(ConfigurationError) {
     for (index, pair) in pairs.enumerated() {
       guard case .tls(let trust) = pair.replication.security else { continue }
       func mistake(_ key: String, _ text: String) -> ConfigurationError {

@@ -7,6 +7,8 @@ internal import TCPModel
 /// Answers the control socket for all pairs of this host.
 final class ControlService: ControlHandler {
   private let configuration: Configuration
+  /// Why the configuration is not that of its file.
+  private let problem: String?
   private let pairs: [Pair]
   private let desk: AdoptionDesk
   private let events: EventFeed
@@ -19,11 +21,12 @@ final class ControlService: ControlHandler {
   private static let keyLimit = 4096
 
   init(
-    configuration: Configuration, pairs: [Pair], desk: AdoptionDesk, events: EventFeed,
+    configuration: Configuration, problem: String?, pairs: [Pair], desk: AdoptionDesk, events: EventFeed,
     packetTable: @escaping () -> PacketTableStatus, logger: Logger
   ) {
     self.packetTable = packetTable
     self.configuration = configuration
+    self.problem = problem
     self.pairs = pairs
     self.desk = desk
     self.events = events
@@ -183,8 +186,10 @@ final class ControlService: ControlHandler {
   }
 
   func getStatus(reply: Reply<StatusReply>) {
-    reply.succeed(StatusReply(
-        node: configuration.node.name, pairs: pairs.map(\.status), packetTable: packetTable()))
+    reply.succeed(
+      StatusReply(
+        node: configuration.node.name, pairs: pairs.map(\.status), packetTable: packetTable(),
+        configurationProblem: problem))
   }
 
   func listConnections(_ call: ListConnectionsCall, reply: Reply<ListConnectionsReply>) {

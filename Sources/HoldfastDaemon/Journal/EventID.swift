@@ -8,8 +8,12 @@ public import Logging
 public enum EventID: String, CaseIterable, Sendable {
   /// The daemon runs, and its rules are in the kernel.
   case started = "6c5949ab0aa14aeb9509909378ed8c19"
-  /// The configuration cannot be used; the daemon did not start.
+  /// The configuration cannot be used: a daemon did not start, or one that runs does not restart.
   case configurationInvalid = "74fd923123b540db887d974841f91777"
+  /// The configuration cannot be used, and a restarted daemon goes on with the last good one.
+  case lastGoodConfiguration = "a45f647310e4475dae52d802b5ac017d"
+  /// A pair is no longer in the configuration, and its connections have been moved or reset.
+  case pairRemoved = "3311e5aabc4c4793a1d0e35e704ef551"
   /// A pair has another role on this host.
   case roleChanged = "9e1b650e0901406783af792fc4deb453"
   /// The other host of a pair is there.
