@@ -7,18 +7,26 @@ import Testing
 @Suite(.serialized)
 struct OutputCommitTests {
   /// Protected connections of every shape that talks, and beside them others on the same host that are not registered.
-  private struct Traffic {
+  struct Traffic {
     let pair: ProtectedPair
     let protected: [PatternClient]
     let strangers: [PatternClient]
     let strangersServer: LabProcess
     let whole: PacketCapture
 
-    init(_ options: DaemonHost.Options) throws {
-      pair = try ProtectedPair(options: options) { try $0.limit("400mbit") }
-      try pair.startServers()
+    /// - Parameters:
+    ///   - prepare: changes the hosts before anything is started in them.
+    ///   - server: options of the application, and of the one whose connections are not registered.
+    init(
+      _ options: DaemonHost.Options, server: [String] = [], prepare: (Topology) throws -> Void = { _ in }
+    ) throws {
+      pair = try ProtectedPair(options: options) { topology in
+        try topology.limit("400mbit")
+        try prepare(topology)
+      }
+      try pair.startServers(server)
       let server = try LabProcess.start(
-        Products.path(of: "pattern-server"), ["--port", "7100"], in: pair.alpha.namespace)
+        Products.path(of: "pattern-server"), ["--port", "7100"] + server, in: pair.alpha.namespace)
       try wait(for: "the other server", until: .seconds(20)) { server.standardOutput.contains("serving") }
       strangersServer = server
       whole = try pair.topology.capture(bytes: 192, filter: "tcp portrange 7000-7004")

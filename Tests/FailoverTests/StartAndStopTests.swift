@@ -8,9 +8,7 @@ import Testing
 struct StartAndStopTests {
   private typealias Streams = FailureDetectionTests.Streams
 
-  private func rules(_ host: DaemonHost) throws -> String {
-    try Tool.run("nft", ["-a", "list", "ruleset"], in: host.namespace)
-  }
+  private func table(_ host: DaemonHost) throws -> [String]? { try PacketTable(of: host.namespace)?.content }
 
   private func holdsAddresses(_ host: DaemonHost) throws -> [Bool] {
     let addresses = try Tool.run("ip", ["-n", host.namespace.name, "-o", "addr"])
@@ -24,7 +22,7 @@ struct StartAndStopTests {
     let takeover = try pair.waitForTakeover()
     #expect(takeover.restoredConnections == 6 && takeover.lostConnections == 0)
     #expect(try pair.alpha.process?.wait(until: .seconds(10)) == 0)
-    #expect(try !rules(pair.alpha).contains("holdfast"))
+    #expect(try table(pair.alpha) == nil)
     #expect(try holdsAddresses(pair.alpha) == [false, false])
     #expect(try holdsAddresses(pair.beta) == [true, true])
     #expect(try streams.end() == [])
@@ -39,7 +37,7 @@ struct StartAndStopTests {
     pair.beta.process?.signal(SIGTERM)
     #expect(try pair.beta.process?.wait(until: .seconds(10)) == 0)
     try pair.alpha.waitUntil(role: "active", replication: "exposed")
-    #expect(try !rules(pair.beta).contains("holdfast"))
+    #expect(try table(pair.beta) == nil)
     #expect(try streams.end() == [])
   }
 
@@ -50,7 +48,7 @@ struct StartAndStopTests {
     try pair.alpha.waitUntil(role: "active", replication: "exposed")
     pair.alpha.process?.signal(SIGTERM)
     #expect(try pair.alpha.process?.wait(until: .seconds(10)) == 0)
-    #expect(try !rules(pair.alpha).contains("holdfast"))
+    #expect(try table(pair.alpha) == nil)
     #expect(try streams.end() == [])
   }
 
@@ -58,13 +56,12 @@ struct StartAndStopTests {
     let streams = try Streams()
     let pair = streams.pair
     for host in [pair.alpha, pair.beta] {
-      let before = try rules(host).split(separator: "\n").filter { $0.contains("handle") }
-      #expect(before.count >= 8)
+      let before = try #require(try table(host))
       let second = try LabProcess.start(
         Products.path(of: "holdfastd"), ["--config", host.configurationPath], in: host.namespace)
       #expect(try second.wait(until: .seconds(20)) == 1)
       #expect(second.standardError.contains("already"), "\(second.standardError)")
-      #expect(try rules(host).split(separator: "\n").filter { $0.contains("handle") } == before)
+      #expect(try table(host) == before)
       _ = try host.status()
     }
     try streams.goOn()
@@ -72,21 +69,21 @@ struct StartAndStopTests {
     #expect(try streams.end() == [])
   }
 
-  @Test func rulesThatACrashLeftAreReplacedByTheNextStart() throws {
+  @Test func theTableThatACrashLeftIsTheNextStarts() throws {
     let pair = try ProtectedPair()
     for host in [pair.beta, pair.alpha] {
       host.process?.kill()
       try host.process?.wait(until: .seconds(10))
-      #expect(try rules(host).contains("holdfast"))
+      let before = try #require(try table(host), "a daemon that is gone has taken its table along")
       try host.start()
       try host.waitUntil(role: "standby")
-      #expect(try rules(host).split(separator: "\n").filter { $0.contains("type filter hook") }.count == 2)
+      #expect(try table(host) == before)
     }
     try pair.waitUntilSynced(active: .beta)
     for host in [pair.alpha, pair.beta] {
       host.process?.signal(SIGTERM)
       #expect(try host.process?.wait(until: .seconds(10)) == 0)
-      #expect(try !rules(host).contains("holdfast"))
+      #expect(try table(host) == nil)
     }
   }
 

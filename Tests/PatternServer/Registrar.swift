@@ -22,11 +22,14 @@ final class Registrar: Sendable {
   private let jobs: Mailbox<Job>
   private let path: String
   private let service: String
+  private let mark: UInt32?
   private let ready: Mailbox<Ready>
 
-  init(path: String, service: String, ready: Mailbox<Ready>) throws {
+  /// - Parameter mark: SO_MARK, set when a connection has been registered.
+  init(path: String, service: String, mark: UInt32? = nil, ready: Mailbox<Ready>) throws {
     self.path = path
     self.service = service
+    self.mark = mark
     self.ready = ready
     jobs = try Mailbox()
     _ = try DedicatedThread { [self] in work() }
@@ -71,6 +74,7 @@ final class Registrar: Sendable {
     case .register(let socket, let local, let peer):
       let result: RegisterResult = try client.call(
         "Register", RegisterParameters(service: service), descriptors: [socket.number])
+      if let mark { try socket.setMark(mark) }
       if !result.protected { Console.line("unprotected peer=\(peer) reason=\(result.reason ?? "none")") }
       ready.post(Ready(socket: socket, id: result.id, local: local, peer: peer))
     case .release(let id, _):

@@ -13,6 +13,8 @@ final class Server {
     var staleTimestamps: Bool
     /// A proxy stands before the server and names the client.
     var proxyHeader = false
+    /// SO_MARK of accepted connections; adopted ones have what they had.
+    var mark: UInt32?
   }
 
   private let options: Options
@@ -30,7 +32,9 @@ final class Server {
     poller = try Poller()
     let ready = try Mailbox<Ready>()
     self.ready = ready
-    registrar = try options.control.map { try Registrar(path: $0, service: options.service, ready: ready) }
+    registrar = try options.control.map {
+      try Registrar(path: $0, service: options.service, mark: options.mark, ready: ready)
+    }
     try poller.watch(ready.descriptor, for: .read)
     for shape in Shape.allCases {
       for address in ["0.0.0.0", "::"] {
@@ -80,6 +84,7 @@ final class Server {
       } else if let registrar {
         registrar.register(socket, local: local, peer: peer)
       } else {
+        if let mark = options.mark { try socket.setMark(mark) }
         try serve(Ready(socket: socket, local: local, peer: peer))
       }
     }

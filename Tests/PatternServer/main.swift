@@ -24,6 +24,7 @@ struct PatternServer: ParsableCommand {
   @Flag(help: "Has adopted connections' timestamps go back: what a failover that forgot them would do.")
   var staleTimestamps = false
 
+  @Option(help: "SO_MARK of the connections that are accepted, set when they have been registered.") var mark: UInt32?
   @Flag(help: "Each connection begins with the PROXY protocol's header, version 2.") var proxyHeader = false
 
   func run() throws {
@@ -32,7 +33,7 @@ struct PatternServer: ParsableCommand {
     let server = try Server(
       Server.Options(
         port: port, control: control, service: service, timestamp: timestamp, staleTimestamps: staleTimestamps,
-        proxyHeader: proxyHeader))
+        proxyHeader: proxyHeader, mark: mark))
     try server.run { ended.load(ordering: .relaxed) }
     if server.mismatches > 0 { throw ExitCode(1) }
   }

@@ -30,6 +30,8 @@ public struct Chaos {
     public fileprivate(set) var fenced = 0
     public fileprivate(set) var opened = 0
     public fileprivate(set) var ended = 0
+    /// Connections that were reset, and were not called protected when their host died.
+    public fileprivate(set) var excused = 0
     public fileprivate(set) var newcomersServed = 0
     public fileprivate(set) var newcomersRefused = 0
     public fileprivate(set) var received: UInt64 = 0
@@ -48,6 +50,7 @@ public struct Chaos {
         \(table)
         \(takeovers) takeovers, \(fenced) hosts fenced
         \(opened) protected connections, \(ended) led to their end and compared byte for byte: \(received) bytes received, \(sent) sent
+        \(excused) were reset that no host called protected when it died
         \(newcomersServed) connections opened during a fault were served, \(newcomersRefused) turned away
         \(packets) packets in the captures; a daemon took at most \(largestResidentSet / 1024) MiB
         \(violations.count) violations
@@ -64,7 +67,7 @@ public struct Chaos {
       let eraSeed = dice.next()
       var era: ChaosEra?
       do {
-        let current = try ChaosEra(Dice(seed: eraSeed), policy: policy, needsEtcd: only?.needsEtcd ?? false)
+        let current = try ChaosEra(Dice(seed: eraSeed), policy: policy, only: only)
         era = current
         say("\(TimeOfDay.now) hosts \(report.eras): \(current.setting)")
         for _ in 0..<roundsPerEra where !deadline.hasPassed {
@@ -106,6 +109,7 @@ extension Chaos.Report {
     largestResidentSet = max(largestResidentSet, era.largestResidentSet)
     opened += era.traffic.opened
     ended += era.traffic.ended
+    excused += era.traffic.excusedResets
     newcomersServed += era.traffic.newcomersServed
     newcomersRefused += era.traffic.newcomersRefused
     received += era.traffic.received

@@ -23,13 +23,23 @@ final class ChaosTraffic {
   private(set) var longestStall: UInt64 = 0
   /// Connections that were led to their end. A packet of theirs that comes late meets no socket, and is answered with a reset.
   private(set) var over: Set<Endpoint> = []
+  /// Connections that were not called protected when their host died: they may have been reset, but may neither hang nor get a wrong
+  /// byte.
+  private(set) var excused: Set<String> = []
+  /// How many of those were.
+  private(set) var excusedResets = 0
 
   static let wavesPerShape = 2
   static let connectionsPerWave = 3
 
   init(_ pair: ProtectedPair) { self.pair = pair }
 
-  private var open: Int { waves.reduce(0) { $0 + ($1.isFinishing ? 0 : $1.client.connections) } }
+  private var open: Int {
+    waves.reduce(0) { $0 + ($1.isFinishing ? 0 : $1.client.connections - $1.client.progress.failed) }
+  }
+
+  /// From now on nothing is promised to these clients' connections but that they do not hang.
+  func excuse(_ clients: some Sequence<String>) { excused.formUnion(clients) }
 
   /// Opens as many connections as have ended, and waits until the standby could continue each of them.
   func replenish(active: HostName, _ dice: inout Dice) throws {
@@ -100,12 +110,17 @@ final class ChaosTraffic {
 
   /// Throws when a connection has met what it must not.
   func throwFailures() throws {
-    for wave in waves { if let failure = wave.client.progress.firstFailure { throw LabError(failure) } }
+    for failure in waves.lazy.flatMap(\.client.progress.failures) where !Promise.isExcused(failure, excused) {
+      throw LabError(failure)
+    }
   }
 
   /// Waits for those that are to end, and counts them.
   func collect(seconds: Double) throws {
-    for index in waves.indices.reversed() where waves[index].isFinishing {
+    for index in waves.indices.reversed() {
+      let client = waves[index].client
+      // Of one all of whose connections have been reset nothing is left.
+      guard waves[index].isFinishing || client.progress.over == client.connections else { continue }
       try count(waves[index].client.report(until: .seconds(seconds)))
       waves.remove(at: index)
     }
@@ -114,8 +129,9 @@ final class ChaosTraffic {
   }
 
   private func count(_ report: PatternClient.Report) throws {
-    if let failure = report.failures.first { throw LabError(failure) }
-    ended += report.outcomes.count
+    if let failure = report.failures.first(where: { !Promise.isExcused($0, excused) }) { throw LabError(failure) }
+    excusedResets += report.failures.count
+    ended += report.outcomes.count - report.failures.count
     over.formUnion(report.outcomes.compactMap(\.client))
     received += report.received
     sent += report.sent

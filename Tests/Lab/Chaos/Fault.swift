@@ -31,11 +31,21 @@ public enum Fault: String, CaseIterable, Sendable {
   case activeCrashesInPlace = "active daemon crashes, its service manager starts it again at once"
   case etcdGone = "etcd gone for a while"
   case etcdGoneThenDeath = "etcd gone, then the active host dies"
+  case rulesetFlushed = "ruleset flushed on a host"
+  case rulesetFlushedThenDeath = "ruleset flushed on a host, then the active host dies"
+  case tableDamaged = "packet table damaged"
+  case tableDamagedThenDeath = "packet table damaged, then the active host dies"
+  case addressRemoved = "service address removed"
+  case activeLinkDown = "LAN link of the active host down"
+  case standbyLinkDown = "LAN link of the standby down"
+  case bothLinksDown = "LAN links of both hosts down"
+  case activeLinkFlaps = "LAN link of the active host flaps"
+  case eitherLinkFlaps = "LAN link of either host flaps"
 
   /// How often it comes up, against the others.
   var weight: UInt64 {
     switch self {
-    case .activeHostDies, .switchover, .activeCrashesInPlace: 4
+    case .activeHostDies, .switchover, .activeCrashesInPlace, .rulesetFlushedThenDeath: 4
     case .activePauses, .link, .standbyHostDies, .activeDaemonDies: 2
     case .eitherPausesLong: 1
     default: 2
@@ -48,20 +58,27 @@ public enum Fault: String, CaseIterable, Sendable {
     switch self {
     case .partition, .partitionToStandby: setting.policy == "hold" || setting.hasEtcd
     case .linkThenDeath: setting.policy == "hold"
-    default: !needsEtcd || setting.hasEtcd
+    default: (!needsEtcd || setting.hasEtcd) && !(needsTableWithoutOwner && setting.ownsTable)
     }
   }
+
+  /// The kernel lets nobody touch a table that has an owner.
+  var needsTableWithoutOwner: Bool { self == .tableDamaged || self == .tableDamagedThenDeath }
 
   var needsEtcd: Bool { self == .etcdGone || self == .etcdGoneThenDeath }
 
   /// For how long it lasts before it is mended, ms.
   var duration: ClosedRange<UInt64> {
     switch self {
-    case .activeHostDies, .standbyHostDies, .activeDaemonDies, .standbyDaemonDies, .linkThenDeath: 0...6000
+    case .activeHostDies, .standbyHostDies, .activeDaemonDies, .standbyDaemonDies, .linkThenDeath,
+      .rulesetFlushedThenDeath, .tableDamagedThenDeath:
+      0...6000
     case .eitherPausesLong: 21_000...26_000
     // RestartSec= in the unit, and what the stop hook takes; a service manager that keeps the sockets need not be so quick.
     case .activeCrashesInPlace: 100...3000
-    case .activeRestarts, .standbyRestarts, .switchover, .channelResets, .applicationDies: 0...1000
+    case .activeRestarts, .standbyRestarts, .switchover, .channelResets, .applicationDies,
+      .rulesetFlushed, .tableDamaged, .addressRemoved, .activeLinkFlaps, .eitherLinkFlaps:
+      0...1000
     default: 50...7000
     }
   }
@@ -115,6 +132,9 @@ extension ChaosEra {
     case .activeCrashesInPlace:
       try crashDaemon(active)
       return { [self] in try startDaemon(on: active) }
+    case .rulesetFlushed, .tableDamaged, .rulesetFlushedThenDeath, .tableDamagedThenDeath, .addressRemoved,
+      .activeLinkDown, .standbyLinkDown, .bothLinksDown, .activeLinkFlaps, .eitherLinkFlaps:
+      return try beginOnHost(fault)
     case .etcdGone: return try loseEtcd()
     case .etcdGoneThenDeath:
       let mend = try loseEtcd()
@@ -130,7 +150,7 @@ extension ChaosEra {
     }
   }
 
-  private func die(_ host: HostName) throws -> () throws -> Void {
+  func die(_ host: HostName) throws -> () throws -> Void {
     try pair.topology.crash(host)
     pair[host].manager?.forgetAll()
     return { [self] in

@@ -46,11 +46,8 @@ extension Topology {
       // It has them only if it was active.
       _ = try? Tool.run("ip", ["-n", self[host].name, "addr", "del", address, "dev", "eth0"])
     }
-    for tool in ["iptables", "ip6tables"] {
-      try Tool.run(tool, ["-w", "-t", "mangle", "-F"], in: self[host])
-      try Tool.run(tool, ["-w", "-t", "mangle", "-X"], in: self[host])
-    }
-    try self[host].run { try PacketTable().remove() }
+    // Those of others are there again after a boot.
+    try self[host].run { try LinuxNetwork.PacketTable().remove() }
     try self[host].ip(batch: "link set eth0 up\nlink set rep0 up\n")
     // The kernel forgets IPv6 addresses with the link.
     _ = try? Tool.run("ip", ["-n", self[host].name, "addr", "add", "fd77::\(host.digit)/64", "dev", "eth0", "nodad"])

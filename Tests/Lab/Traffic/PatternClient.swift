@@ -26,9 +26,10 @@ public final class PatternClient: Sendable {
     public var failed = 0
     public var received: UInt64 = 0
     public var sent: UInt64 = 0
-    /// Of the connection that is furthest behind.
+    /// Of the connection that is furthest behind, of those that have not failed.
     public var least: UInt64 = 0
-    public var firstFailure: String?
+    public var failures: [String] = []
+    public var firstFailure: String? { failures.first }
   }
 
   /// One connection's end.
@@ -239,12 +240,12 @@ public final class PatternClient: Sendable {
         progress.connected += connection.connected ? 1 : 0
         progress.received += connection.received
         progress.sent += connection.sent
-        least = min(least, connection.amount)
+        if connection.failure == nil { least = min(least, connection.amount) }
       }
       progress.over = over.count
-      progress.failed = over.count { $0.failure != nil }
-      progress.firstFailure = over.lazy.compactMap(\.failure).first
-      progress.least = least
+      progress.failures = over.compactMap(\.failure)
+      progress.failed = progress.failures.count
+      progress.least = least == .max ? 0 : least
       client.state.withLock { $0 = progress }
     }
   }

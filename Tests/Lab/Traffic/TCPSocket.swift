@@ -97,6 +97,17 @@ public final class TCPSocket: Sendable {
   public func setTCP(_ option: Int32, _ value: Int32) throws { try set(Int32(IPPROTO_TCP), option, value) }
   public func getTCP(_ option: Int32) throws -> Int32 { try get(Int32(IPPROTO_TCP), option) }
 
+  /// SO_MARK, all 32 bits of it.
+  public func setMark(_ mark: UInt32) throws { try set(SOL_SOCKET, SO_MARK, Int32(bitPattern: mark)) }
+
+  /// Has the end of the value reset the connection (SO_LINGER with no time).
+  public func closeAbruptly() throws {
+    var value = linger(l_onoff: 1, l_linger: 0)
+    try systemCall("setsockopt(SO_LINGER)") {
+      setsockopt(number, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
+    }
+  }
+
   /// TCP_CONGESTION: `cubic`, `bbr`.
   public func setCongestionControl(_ name: String) throws {
     let bytes = Array(name.utf8)
