@@ -34,6 +34,8 @@ let package = Package(
     .systemLibrary(
       name: "CNetlink", pkgConfig: "libnl-route-3.0",
       providers: [.apt(["libnl-3-dev", "libnl-route-3-dev"])]),
+    .systemLibrary(
+      name: "CNetfilter", pkgConfig: "libnftnl", providers: [.apt(["libnftnl-dev", "libmnl-dev"])]),
     .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
 
@@ -46,7 +48,7 @@ let package = Package(
     .target(
       name: "LinuxNetwork",
       dependencies: [
-        "CLinux", "CNetlink", "TCPModel", .product(name: "SystemPackage", package: "swift-system"),
+        "CLinux", "CNetfilter", "CNetlink", "TCPModel", .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
 
     // Who the peer is, and that nobody else is.

@@ -6,4 +6,5 @@
 #include <netlink/attr.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
+#include <netlink/route/link/inet.h>
 #include <netlink/route/neighbour.h>

@@ -9,9 +9,12 @@ internal import TCPModel
 /// The daemon: all pairs of one host and the control socket, on one loop.
 public final class Daemon {
   private let configuration: Configuration
+  private let inForce: ConfigurationInForce
+  private let record: RuntimeRecord
+  private let orphans: [Orphans]
   private let logger: Logger
   private let loop: EventLoop
-  private let rules: RuleBook
+  private let tableKeeper: TableKeeper
   private let desk: AdoptionDesk
   private let control: ControlListener
   private let pairs: [Pair]
@@ -22,10 +25,13 @@ public final class Daemon {
   private var isEnding = false
   private var signals: [SignalSource] = []
 
-  /// Builds everything; nothing has changed in the kernel but the packet rules, and no packet has left.
+  /// Builds everything; nothing has changed in the kernel, and no packet has left.
   /// - Parameter kept: what the daemon before this one has left to go on with.
-  init(configuration: Configuration, kept: RestartStore.Kept?, logger: Logger) throws {
+  init(_ inForce: ConfigurationInForce, kept: RestartStore.Kept?, logger: Logger) throws {
+    let configuration = inForce.configuration
     self.configuration = configuration
+    self.inForce = inForce
+    record = RuntimeRecord(inForce, logger: logger)
     self.logger = logger
     self.kept = kept
     loop = try EventLoop()
@@ -33,32 +39,32 @@ public final class Daemon {
     try ResourceLimits.raiseDescriptors()
     let desk = try AdoptionDesk(loop: loop)
     self.desk = desk
-    let layout = configuration.pairs.indices.map { QueueLayout(pair: $0, configuration: configuration) }
-    rules = RuleBook(
-      zip(configuration.pairs, layout).map { pair, layout in
-        PairRules(pair, layout, claim: kept?.image.pair(pair.name) == nil)
-      }, logger: logger)
+    let rules = configuration.pairs.indices.map { TableRules(pair: $0, of: configuration) }
+    tableKeeper = try TableKeeper(rules, owned: configuration.node.ownedTable, loop: loop, logger: logger)
     let addresses = try AddressManager()
     let announcer = try Announcer()
+    let feed = try AddressFeed(configuration.pairs, loop: loop)
     let instance = UInt64.random(in: 1 ... .max)
     var pairs: [Pair] = []
     for (index, pair) in configuration.pairs.enumerated() {
       pairs.append(
         try Pair(
-          pair, node: configuration.node, instance: instance, index: index, mark: layout[index].mark,
-          queues: (layout[index].ingress, layout[index].egress),
-          resuming: kept?.image.pair(pair.name), rules: rules, manager: addresses, announcer: announcer,
+          pair, node: configuration.node, instance: instance,
+          queues: (rules[index].ingressQueue, rules[index].egressQueue),
+          resuming: kept?.image.pair(pair.name), flows: tableKeeper.pairs[index], manager: addresses,
+          announcer: announcer, addressFeed: feed,
           desk: desk,
           loop: loop, logger: logger))
     }
     self.pairs = pairs
     keep = SocketKeep.begin(instance: instance, loop: loop, logger: logger)
     for pair in pairs { pair.keep = keep }
-    kept?.distribute(to: pairs, logger: logger)
+    orphans = kept?.distribute(to: pairs) ?? []
     let events = EventFeed()
     for pair in pairs { pair.report(to: events) }
     let service = ControlService(
-      configuration: configuration, pairs: pairs, desk: desk, events: events, logger: logger)
+      configuration: configuration, problem: inForce.problem, pairs: pairs, desk: desk, events: events,
+      packetTable: { [tableKeeper] in tableKeeper.status }, logger: logger)
     control = try ControlListener(configuration.node, service: service, loop: loop, logger: logger)
     desk.onUnclaimed = { connection in pairs.first { $0.connection(connection.id) != nil }?.unclaimed(connection) }
     watch = try HolderWatch(loop: loop, logger: logger) { pairs.flatMap { Array($0.table.all) } }
@@ -73,7 +79,13 @@ public final class Daemon {
   /// Runs until a signal ends it.
   /// - Returns: the exit status.
   public func run() throws -> Int32 {
-    try rules.apply()
+    if configuration.node.hasMarkMask {
+      logger.warning("mark_mask has no effect any more: packets are not marked; remove it from the configuration")
+    }
+    record.begin()
+    try tableKeeper.begin()
+    for orphans in orphans { orphans.end(logger: logger) }
+    record.settle()
     for signal in [SIGTERM, SIGINT] {
       signals.append(
         try loop.addSignal(signal, priority: LoopPriority.control) { [weak self] in
@@ -83,7 +95,7 @@ public final class Daemon {
     }
     signals.append(
       try loop.addSignal(SIGUSR2, priority: LoopPriority.control) { [weak self] in
-        if ServiceManager.isPresent { self?.restart() } else { self?.stop() }
+        if ServiceManager.isPresent { self?.restartIfUsable() } else { self?.stop() }
       })
     try loop.enableWatchdog()
     for pair in pairs {
@@ -103,7 +115,10 @@ public final class Daemon {
     return status
   }
 
-  private func tellStatus() { manager.status(pairs.map(\.summary).joined(separator: "; ")) }
+  private func tellStatus() {
+    let problem = inForce.problem.map { ["RUNS WITH THE LAST GOOD CONFIGURATION: \($0)"] } ?? []
+    manager.status((problem + pairs.map(\.summary)).joined(separator: "; "))
+  }
 
   /// s; several times as long as a move may make no progress.
   private static let stopExtension = 10
@@ -119,10 +134,21 @@ public final class Daemon {
         waiting -= 1
         guard waiting == 0, let self else { return }
         keep?.end()
-        rules.remove()
+        tableKeeper.remove()
+        record.end(holdsAddresses: pairs.contains { $0.holder.isHolding })
         loop.exit(0)
       }
     }
+  }
+
+  /// Starts again with what the configuration file says now. Not with a file that cannot be used: this daemon goes on.
+  private func restartIfUsable() {
+    do throws(ConfigurationError) { _ = try ConfigurationInForce(path: inForce.path) } catch {
+      return logger.event(
+        .configurationInvalid, level: .error, "does not restart: the configuration cannot be used",
+        metadata: ["file": "\(inForce.path)", "error": "\(error)"])
+    }
+    restart()
   }
 
   /// Ends, and leaves the connections to the next daemon, which is about to start.
@@ -133,11 +159,17 @@ public final class Daemon {
     logger.event(.stopping, "stopping, to start again")
     var waiting = pairs.count
     var leaving: [Pair] = []
+    let staying = inForce.namesInFile ?? Set(pairs.map(\.name))
     for pair in pairs {
-      pair.prepareRestart { [weak self] isReady in
+      let completion = { [weak self] (isReady: Bool) in
         if isReady { leaving.append(pair) }
         waiting -= 1
         if waiting == 0 { self?.leave(leaving) }
+      }
+      if staying.contains(pair.name) {
+        pair.prepareRestart(completion: completion)
+      } else {
+        pair.moveAway(completion: completion)
       }
     }
   }
@@ -146,9 +178,11 @@ public final class Daemon {
   private func leave(_ pairs: [Pair]) {
     keep?.end()
     guard !pairs.isEmpty else {
-      rules.remove()
+      tableKeeper.remove()
       return loop.exit(0)
     }
+    // What has ended, or goes on without protection, passes.
+    tableKeeper.settle()
     var image = RestartImage(moment: MonotonicClock.now)
     image.pairs = pairs.map(\.restartImage)
     // In the order of the image.
@@ -157,14 +191,14 @@ public final class Daemon {
     }
     do {
       try RestartStore.put(image, sockets: sockets)
-      // The rules stay: until the next daemon reads the queues, nothing leaves.
+      // The table stays: until the next daemon reads the queues, nothing leaves.
       for pair in pairs { pair.announceRestart() }
     } catch {
       logger.error(
         "cannot leave the connections to the next daemon: they go on without protection",
         metadata: ["error": "\(error)"])
       for pair in pairs { pair.end() }
-      rules.remove()
+      tableKeeper.remove()
     }
     loop.exit(0)
   }

@@ -15,7 +15,18 @@ public enum DaemonStart {
     // A reader of our log or of a socket that goes away is an error of that write, not the end of the daemon.
     signal(SIGPIPE, SIG_IGN)
     let logger = Logger.daemon(level: level)
-    guard let configuration = load(path, logger) else { return 1 }
+    guard let inForce = configuration(path, logger) else {
+      // This host must not answer for addresses while its daemon cannot start.
+      HostFence(path: path, runtime: nil, logger: logger).runIfLeftBehind()
+      return 1
+    }
+    let control = inForce.configuration.node.control
+    guard !RuntimeStates.answers(control) else {
+      logger.error(
+        "another daemon runs with this control socket: stop it, or give this one another",
+        metadata: ["file": "\(control)"])
+      return 1
+    }
     let missing = Capability.missing
     guard missing.isEmpty else {
       logger.error(
@@ -24,59 +35,47 @@ public enum DaemonStart {
       return 1
     }
     do {
-      let kept = RestartStore.take(markMask: configuration.node.markMask, logger: logger)
-      return try Daemon(configuration: configuration, kept: kept, logger: logger).run()
+      let kept = RestartStore.take(logger: logger)
+      return try Daemon(inForce, kept: kept, logger: logger).run()
     } catch {
       logger.critical("the daemon cannot go on", metadata: ["error": "\(error)"])
       return 1
     }
   }
 
-  /// Takes this host out of service while no daemon runs: after a crash it would answer beside the host that has taken over. The
-  /// addresses go, and what is left of the connections is mute.
-  public static func fence(path: String, level: Logger.Level) -> Int32 {
-    let logger = Logger.daemon(level: level)
-    guard let configuration = load(path, logger, checkingKeys: false) else { return 1 }
-    guard (try? UnixSocket.connect(to: configuration.node.control)) == nil else {
-      logger.error(
-        "a daemon runs: it sees to the addresses itself; move its connections with holdfastctl switchover, or stop it",
-        metadata: ["file": "\(configuration.node.control)"])
-      return 1
-    }
-    var status: Int32 = 0
-    // First nothing leaves and nobody answers, then the addresses go.
-    do {
-      let layout = configuration.pairs.indices.map { QueueLayout(pair: $0, configuration: configuration) }
-      try PacketRules.apply(zip(configuration.pairs, layout).map { PairRules($0, $1, claim: true) })
-    } catch {
-      logger.error("cannot put the packet rules in force", metadata: ["error": "\(error)"])
-      status = 1
-    }
-    do {
-      let manager = try AddressManager()
-      for pair in configuration.pairs {
-        for address in pair.addresses {
-          try manager.remove(address)
-          logger.event(
-            .addressMoved, "address removed: the daemon is gone",
-            metadata: ["pair": "\(pair.name)", "address": "\(address)"])
-        }
-      }
-    } catch {
-      logger.error("cannot remove the service addresses", metadata: ["error": "\(error)"])
-      status = 1
-    }
-    return status
+  /// Takes this host out of service while no daemon runs (`HostFence`).
+  /// - Parameter runtime: the folder in which the daemon has written down its addresses; nil to look where it may have.
+  public static func fence(path: String, runtime: String?, level: Logger.Level) -> Int32 {
+    HostFence(path: path, runtime: runtime, logger: Logger.daemon(level: level)).run()
   }
 
-  private static func load(_ path: String, _ logger: Logger, checkingKeys: Bool = true) -> Configuration? {
-    do {
-      return try Configuration.load(path: path, checkingKeys: checkingKeys)
-    } catch {
-      logger.event(
-        .configurationInvalid, level: .error, "the configuration cannot be used",
-        metadata: ["file": "\(path)", "error": "\(error)"])
-      return nil
+  /// That of the file. A daemon that is started again by its service manager, after a restart or a crash, goes on with the last good
+  /// one when the file cannot be used: to end would cost its connections, or their protection.
+  private static func configuration(_ path: String, _ logger: Logger) -> ConfigurationInForce? {
+    let problem: ConfigurationError
+    do throws(ConfigurationError) { return try ConfigurationInForce(path: path) } catch { problem = error }
+    if ServiceManager.isPresent, let state = lastState(of: path) {
+      do throws(ConfigurationError) {
+        let inForce = try ConfigurationInForce(lastGood: state.text, of: path, problem: problem)
+        logger.event(
+          .lastGoodConfiguration, level: .error,
+          "the configuration cannot be used: goes on with the last good one; correct the file and restart",
+          metadata: ["file": "\(path)", "error": "\(problem)"])
+        return inForce
+      } catch {
+        logger.error("the last good configuration cannot be used either", metadata: ["error": "\(error)"])
+      }
     }
+    logger.event(
+      .configurationInvalid, level: .error, "the configuration cannot be used",
+      metadata: ["file": "\(path)", "error": "\(problem)"])
+    return nil
+  }
+
+  /// What the daemon before this one has written down, which ran with the same file.
+  private static func lastState(of path: String) -> RuntimeState? {
+    let path = ConfigurationInForce.absolute(path)
+    let states = RuntimeStates(in: RuntimeStates.folders(runtime: nil, configuration: path), control: nil)
+    return states.entries.first { $0.state.file == path && !$0.isAlive }?.state
   }
 }

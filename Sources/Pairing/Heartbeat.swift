@@ -3,13 +3,15 @@
 ///
 /// One datagram, big-endian: magic `HFHB` (4), major and minor version (2 each), role, replication phase, preference (1 each),
 /// patience (1), epoch (8), sequence (8), instance (8), node and pair as text (length 1, then UTF-8), echo (8), credential (length
-/// 2, then bytes), authentication tag (32, all zero where the channel is plaintext). What a newer minor version puts between
-/// credential and tag is skipped; minor version 0 ends with the pair.
+/// 2, then bytes), conditions (1), authentication tag (32, all zero where the channel is plaintext). What a newer minor version puts
+/// between conditions and tag is skipped. Minor version 1 has no conditions; minor version 0 ends with the pair.
 public struct Heartbeat: Hashable, Sendable {
   public static let majorVersion: UInt16 = 1
-  public static let minorVersion: UInt16 = 1
+  public static let minorVersion: UInt16 = 2
   static let magic: UInt32 = 0x4846_4842
   static let tagCount = 32
+  private static let unreachable: UInt8 = 1
+  private static let tableMissing: UInt8 = 2
 
   public var role: Role
   public var replication: ReplicationPhase
@@ -30,6 +32,12 @@ public struct Heartbeat: Hashable, Sendable {
   /// What the receiver needs to check the tag, at most 65 535 bytes: the sender's certificate. Empty where the channel is
   /// plaintext.
   public var credential: [UInt8] = []
+  /// The sender says its conditions (the two below): it does since minor version 2.
+  public private(set) var saysConditions = true
+  /// Clients cannot reach the sender at the service addresses: a link of theirs is down, or no witness answers.
+  public var isUnreachable = false
+  /// The sender's packet table is not in force: packets could pass it unrecorded.
+  public var isTableMissing = false
 
   public init(
     role: Role, replication: ReplicationPhase, prefersActive: Bool, epoch: UInt64, sequence: UInt64, instance: UInt64,
@@ -66,6 +74,7 @@ public struct Heartbeat: Hashable, Sendable {
     append(echo)
     append(UInt16(clamping: credential.count))
     bytes += credential.prefix(Int(UInt16.max))
+    bytes.append((isUnreachable ? Self.unreachable : 0) | (isTableMissing ? Self.tableMissing : 0))
     return bytes + [UInt8](repeating: 0, count: Self.tagCount)
   }
 
@@ -106,6 +115,12 @@ public struct Heartbeat: Hashable, Sendable {
       guard rest.count >= count else { throw .truncated }
       credential = Array(rest.prefix(count))
       rest = rest.dropFirst(count)
+    }
+    saysConditions = minor >= 2
+    if saysConditions {
+      let conditions = try number(UInt8.self)
+      isUnreachable = conditions & Self.unreachable != 0
+      isTableMissing = conditions & Self.tableMissing != 0
     }
     guard rest.count >= Self.tagCount else { throw .truncated }
   }

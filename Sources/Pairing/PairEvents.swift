@@ -13,6 +13,8 @@ extension PairMachine {
     case promoted
     /// It wants it not to be, and there is no standby to hand over to.
     case demoted
+    /// Whether clients can reach this host at the service addresses, as far as it knows: `PairMachine+Links.swift`.
+    case links(isReachable: Bool)
 
     // On the active host.
     /// A standby has connected and is being synced.
@@ -66,6 +68,8 @@ extension PairMachine {
     case notPermitted(Purpose, reason: String)
     /// The peer is active too, in an earlier epoch: it will fence itself when it hears us.
     case conflict(node: String, epoch: UInt64)
+    /// The pair is about to move to that host, because clients can reach it and cannot reach this one.
+    case movesToReachable(node: String)
   }
 
   public enum Action: Hashable, Sendable {

@@ -24,11 +24,15 @@ public struct PairMachine: Sendable {
     public var asks: Asks
     /// Whether the arbiter knows who was active in which epoch; a cluster manager does not.
     public var arbiterKnowsEpochs: Bool
+    /// Whether the pair moves when clients can reach the other host alone.
+    public var tracksLinks: Bool
+    /// For how long that must be so, ns.
+    public var linkDownAfter: UInt64
 
     public init(
       node: String, pair: String, prefersActive: Bool, paths: Int, interval: UInt64, deadAfter: UInt64,
       exposeAfter: UInt64, mayExpose: Bool, restartPatience: UInt64 = 10_000_000_000, asks: Asks = .nobody,
-      arbiterKnowsEpochs: Bool = true
+      arbiterKnowsEpochs: Bool = true, tracksLinks: Bool = true, linkDownAfter: UInt64 = 500_000_000
     ) {
       self.node = node
       self.pair = pair
@@ -41,6 +45,8 @@ public struct PairMachine: Sendable {
       self.restartPatience = restartPatience
       self.asks = asks
       self.arbiterKnowsEpochs = arbiterKnowsEpochs
+      self.tracksLinks = tracksLinks
+      self.linkDownAfter = linkDownAfter
     }
 
     /// How long a host listens at its start before it claims anything, ns: longer than a takeover takes, and twice as long where
@@ -59,7 +65,7 @@ public struct PairMachine: Sendable {
   public internal(set) var epoch: UInt64
   public internal(set) var replication = ReplicationPhase.waiting
   /// Active: the sockets stand still, and the standby is about to go on in this host's place.
-  public private(set) var isHandingOver = false
+  public internal(set) var isHandingOver = false
   /// Fenced: when this host has handed over, ns; the other one need not be heard at once.
   var handedOver: UInt64?
 
@@ -89,6 +95,9 @@ public struct PairMachine: Sendable {
   /// Active: the sync has ended on the stream, so a standby may count itself synced.
   var isSyncEnding = false
   var replica = ReplicaView()
+  var links = LinkView()
+  /// This host's packet table is not in force; the peer is told.
+  public var isTableMissing = false
   var now: UInt64
   /// When the last event was, ns; nil before the first one.
   var lastEvent: UInt64?
@@ -113,7 +122,9 @@ public struct PairMachine: Sendable {
   /// - Returns: what is to be done, in order.
   public mutating func handle(_ event: Event, now: UInt64) -> [Action] {
     self.now = max(self.now, now)
-    return noticeStandstill() + react(to: event)
+    let actions = noticeStandstill() + react(to: event)
+    noteWhetherToMove()
+    return actions
   }
 
   private mutating func react(to event: Event) -> [Action] {
@@ -130,6 +141,9 @@ public struct PairMachine: Sendable {
     case .answer(let number, let answer): return hear(answer, to: number)
     case .permissionEnded: return endPermission()
     case .promoted: return promote()
+    case .links(let isReachable):
+      links.isReachable = isReachable
+      return []
     case .demoted: return role == .active ? fence("the cluster manager has demoted this host") : []
     case .channelUp, .syncEnding, .standbySynced, .channelDown, .standbyLeft:
       return role == .active ? follower(event) : []
@@ -145,6 +159,8 @@ public struct PairMachine: Sendable {
       role: role, replication: replication, prefersActive: configuration.prefersActive, epoch: epoch,
       sequence: sequence,
       instance: instance, node: configuration.node, pair: configuration.pair)
+    heartbeat.isUnreachable = !links.isReachable
+    heartbeat.isTableMissing = isTableMissing
     if isRestarting { heartbeat.patience = UInt8(clamping: configuration.restartPatience / 1_000_000_000) }
     return heartbeat
   }
@@ -158,8 +174,8 @@ public struct PairMachine: Sendable {
   // MARK: Time
 
   private mutating func tick() -> [Action] {
-    peer.tick(now: now)
-    return decide()
+    let observed = peer.tick(now: now)
+    return decide() + moveIfDue(observed)
   }
 
   /// What is due now, if it is permitted.
@@ -343,7 +359,7 @@ public struct PairMachine: Sendable {
   /// included, this host can still go on itself; from then on it cannot, whatever becomes of the standby.
   private mutating func handOver(_ event: Event) -> [Action] {
     switch event {
-    case .switchover where replication == .synced && !isHandingOver:
+    case .switchover where replication == .synced && !isHandingOver && mayHandOver:
       isHandingOver = true
       return [.prepareHandOver]
     case .handOverReady where isHandingOver:
@@ -361,6 +377,7 @@ public struct PairMachine: Sendable {
   mutating func cancelHandOver() -> [Action] {
     guard isHandingOver else { return [] }
     isHandingOver = false
+    links.movesAgainAt = now + LinkView.pause
     return [.cancelHandOver]
   }
 

@@ -43,12 +43,21 @@ struct PeerView {
     return max(deadAfter, UInt64(latest.patience) * 1_000_000_000)
   }
 
-  mutating func tick(now: UInt64) {
+  /// - Returns: the ns that this host has observed since the last tick.
+  mutating func tick(now: UInt64) -> UInt64 {
     let observed = min(now > lastTick ? now - lastTick : 0, 2 * interval)
     lastTick = max(lastTick, now)
     silence += observed
     activeSilence += observed
+    return observed
   }
+
+  /// It was heard a moment ago.
+  var isHeard: Bool { latest != nil && silence < tolerance }
+  /// It has said last that clients cannot reach it at the service addresses.
+  var isUnreachable: Bool { latest?.isUnreachable == true }
+  /// It has said last that its packet table is not in force.
+  var isTableMissing: Bool { latest?.isTableMissing == true }
 
   func isAlive(path: Int, now: UInt64) -> Bool {
     guard lastHeard.indices.contains(path), let heard = lastHeard[path] else { return false }

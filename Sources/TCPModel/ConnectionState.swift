@@ -21,6 +21,9 @@ public struct NegotiatedOptions: Hashable, Sendable {
     self.selectiveAcknowledgements = selectiveAcknowledgements
     self.timestampUnit = timestampUnit
   }
+
+  /// The largest window that can be offered to the peer, bytes (RFC 7323 section 2.3).
+  var largestReceiveWindow: Int { 0xffff << Int(receiveWindowScale) }
 }
 
 /// The windows of both directions, as TCP_REPAIR_WINDOW carries them (struct tcp_repair_window).
@@ -95,7 +98,7 @@ public struct SocketOptions: Hashable, Sendable {
     case minimumTimeout = 31
     case maximumAckDelay = 32
     case mtuDiscoverV6 = 33
-    /// The application's bits of SO_MARK; those that are the daemon's are 0.
+    /// SO_MARK.
     case mark = 34
     case linearTimeouts = 35
     case autoFlowLabel = 36

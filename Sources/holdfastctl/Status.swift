@@ -20,15 +20,27 @@ struct Status: ParsableCommand {
     }
     if json { return try printJSON(status) }
     print("node \(status.node)")
+    if let table = status.packetTable { print(Self.text(table)) }
+    if let problem = status.configurationProblem {
+      print("  configuration: RUNS WITH THE LAST GOOD ONE; the file cannot be used: \(problem)")
+    }
     for pair in status.pairs { print(Self.text(pair)) }
+  }
+
+  static func text(_ table: PacketTableStatus) -> String {
+    if let problem = table.problem {
+      return "packet table NOT IN FORCE, no connection is protected: \(problem)"
+    }
+    let owner = table.owned ? "nobody else can change it" : "watched: other programs can change it"
+    return "packet table in force (\(table.handover ?? "unknown")), \(owner)"
   }
 
   static func text(_ pair: PairStatus) -> String {
     var lines = [
       "", "pair \(pair.name): \(pair.role), \(pair.replication)", "  epoch       \(pair.epoch)",
       "  peer        \(pair.peer ?? "not heard yet")",
-      "  addresses   \(pair.addresses.joined(separator: ", "))",
     ]
+    lines += pair.addressStates.map { "  address     \(text($0, of: pair.role))" }
     switch pair.role {
     case .standby: lines.append("  ledgers     \(pair.ledgers)")
     default: lines.append("  connections \(pair.connections), \(pair.protected) protected")
@@ -40,6 +52,7 @@ struct Status: ParsableCommand {
     }
     if let reason = pair.denial { lines.append("  not alone   \(reason)") }
     if let problem = pair.arbiterProblem { lines.append("  arbiter     cannot be asked: \(problem)") }
+    if let line = links(pair) { lines.append("  clients     \(line)") }
     if pair.refusedConnections > 0 { lines.append("  refused     \(pair.refusedConnections) replication connections") }
     let rejected = pair.rejectedHeartbeats
     if rejected.total > 0 {
@@ -52,5 +65,28 @@ struct Status: ParsableCommand {
       lines.append("  heartbeat   \(path.local) - \(path.peer)  \(path.alive ? "alive" : "silent"), \(heard)")
     }
     return lines.joined(separator: "\n")
+  }
+
+  /// Where an address is, and in capitals where it is not what the role makes one expect.
+  private static func text(_ state: AddressStatus, of role: RoleName) -> String {
+    let place =
+      switch (role, state.present) {
+      case (.active, true): "here"
+      case (.active, false): "NOT HERE"
+      case (.standby, true), (.fenced, true): "HERE, beside the active host"
+      case (.starting, true): "here"
+      case (.starting, false), (.standby, false), (.fenced, false): "not here"
+      }
+    return "\(state.address): \(place)" + (state.problem.map { ", \($0)" } ?? "")
+  }
+
+  /// Which of the hosts clients can reach.
+  private static func links(_ pair: PairStatus) -> String? {
+    let own = pair.reachable.map {
+      $0 ? "reach this host" : "cannot reach this host (\(pair.linkProblem ?? "unknown"))"
+    }
+    let peer = pair.peerReachable.map { ($0 ? "reach " : "cannot reach ") + (pair.peer ?? "the other host") }
+    let parts = [own, peer].compactMap { $0 }
+    return parts.isEmpty ? nil : parts.joined(separator: "; ")
   }
 }

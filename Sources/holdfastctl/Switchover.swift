@@ -5,7 +5,7 @@ struct Switchover: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Moves a pair from this host to the other one.",
     discussion: """
-      Call it on the active host, with a standby that is synced. No byte is lost and the clients see a pause of a few round \
+      Call it on the active host, with a standby that is synced and that clients can reach. No byte is lost and the clients see a pause of a few round \
       trips. The sockets of the applications on this host end; those on the other host adopt the connections.
       """)
 

@@ -11,7 +11,8 @@ struct Holdfastd: ParsableCommand {
     discussion: """
       Runs in the foreground until SIGTERM or SIGINT. SIGUSR2 ends it, too, and leaves its connections to the next start, \
       if the service manager keeps them (FileDescriptorStoreMax= in systemd.service(5)); under systemd a restart does the \
-      same. Exit status: 0 after an orderly stop or a valid --check, 1 when the \
+      same. SIGUSR2 is refused while the configuration file cannot be used. A daemon that its service manager starts again, \
+      and that finds such a file, goes on with the last good configuration and says so. Exit status: 0 after an orderly stop or a valid --check, 1 when the \
       configuration cannot be used or the daemon cannot go on, 64 when the command line is wrong.
       """,
     version: "holdfastd \(holdfastVersion)")

@@ -81,6 +81,7 @@ import Testing
       .notActive(pair: "p"),
       .noSuchConnection(id: "i"), .noSuchPair(pair: "p"), .noSuchService(service: "s"), .invalidOffset(reason: "r"),
       .limitExceeded(limit: "l"), .notSynced(pair: "p"), .permissionDenied(reason: "r"), .notPromoted(reason: "r"),
+      .peerUnfit(pair: "p", reason: "r"),
       .invalidParameter(parameter: "p"),
       .methodNotFound(method: "m"), .methodNotImplemented(method: "m"), .interfaceNotFound(interface: "i"),
       .expectedMore,
@@ -90,7 +91,7 @@ import Testing
       #expect(throws: error) { try VarlinkCodec.decodeReply(RegisterReply.self, from: bytes.dropLast()) }
       let simpleName = String(error.name.split(separator: ".").last ?? "")
       let interface = error.name.hasPrefix("io.holdfast.") ? "io.holdfast" : "org.varlink.service"
-      let field = error.parameters.keys.first.map { "\($0): string" } ?? ""
+      let field = error.parameters.keys.sorted().map { "\($0): string" }.joined(separator: ", ")
       #expect(InterfaceDescription.text(of: interface)?.contains("error \(simpleName) (\(field))") == true)
     }
     let foreign = Array(#"{"error":"x.Y","parameters":{"n":1}}"#.utf8)

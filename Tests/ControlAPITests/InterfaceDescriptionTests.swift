@@ -29,6 +29,8 @@ import Testing
       name: "", role: .active, replication: .synced, epoch: 1, peer: "", addresses: [], connections: 0, protected: 0,
       ledgers: 0, security: .tls, refusedConnections: 0, rejectedHeartbeats: rejected, heartbeatPaths: [path])
     #expect(try fields(of: "PairStatus") == Set(Mirror(reflecting: pair).children.compactMap(\.label)))
+    let address = AddressStatus(address: "", present: true, problem: "")
+    #expect(try fields(of: "AddressStatus") == Set(Mirror(reflecting: address).children.compactMap(\.label)))
     let event = EventInfo(kind: "", pair: "", connection: "", message: "")
     #expect(try fields(of: "Event") == Set(Mirror(reflecting: event).children.compactMap(\.label)))
   }
@@ -50,8 +52,10 @@ import Testing
     let document = String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self)
     let text = try #require(InterfaceDescription.text(of: "io.holdfast"))
     let methods = text.matches(of: /\nmethod (\w+)\(/).map(\.output.1)
-    let errors = text.matches(of: /\nerror (\w+) \((\w+)/).map { "\($0.output.1)(\($0.output.2))" }
-    #expect(methods.count == 11 && errors.count == 12)
+    let errors = text.matches(of: /\nerror (\w+) \((.+)\)/).map {
+      "\($0.output.1)(\($0.output.2.replacing(": string", with: "")))"
+    }
+    #expect(methods.count == 11 && errors.count == 13)
     for name in methods.map(String.init) + errors { #expect(document.contains("`\(name)`"), "\(name)") }
     let limits = ControlLimits()
     #expect(document.contains("\(limits.pendingCalls) unanswered") && document.contains("\(limits.clients) clients"))

@@ -58,7 +58,8 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
     #expect(node.control == "/run/holdfast/control.sock")
     #expect(node.controlMode == 0o660)
     #expect(node.controlGroup == nil)
-    #expect(node.markMask == 0x00f0_0000)
+    #expect(!node.hasMarkMask)
+    #expect(node.ownedTable)
     #expect(node.queueBase == 4200)
     #expect(node.adoptTimeout == 5_000_000_000)
     let pair = try #require(configuration.pairs.first)
@@ -70,6 +71,7 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
     #expect(pair.replication.peer.description == "10.78.0.2:7411")
     #expect(pair.replication.security == .none)
     #expect(pair.heartbeat.paths.map(\.peer.description) == ["10.78.0.2:7412", "[fd77::2]:7412"])
+    #expect(pair.announceRefresh == 60_000_000_000)
     #expect(pair.heartbeat.interval == 50_000_000)
     #expect(pair.heartbeat.deadAfter == 200_000_000)
     #expect(pair.solo.arbiter == .none)
@@ -100,7 +102,8 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
       control = "/run/other.sock"
       control_mode = "0600"
       control_group = "web"
-      mark_mask = 0xff
+      mark_mask = 0xf0f
+      owned_table = false
       queue_base = 100
       adopt_timeout = "2min"
       """
@@ -119,7 +122,9 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
     #expect(configuration.node.control == "/run/other.sock")
     #expect(configuration.node.controlMode == 0o600)
     #expect(configuration.node.controlGroup == "web")
-    #expect(configuration.node.markMask == 0xff)
+    // Of an earlier release; whatever it says.
+    #expect(configuration.node.hasMarkMask)
+    #expect(!configuration.node.ownedTable)
     #expect(configuration.node.queueBase == 100)
     #expect(configuration.node.adoptTimeout == 120_000_000_000)
     #expect(configuration.pairs.map(\.name) == ["web", "mail"])
@@ -129,6 +134,34 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
     #expect(pair.heartbeat.deadAfter == 35_000_000)
     #expect(pair.solo.policy == .hold)
     #expect(pair.solo.exposeAfter == 0)
+  }
+
+  @Test(arguments: [("0", 0), ("1s", 1_000_000_000), ("30min", 1_800_000_000_000)] as [(String, UInt64)])
+  func theNeighboursAreToldAnewOrNever(text: String, time: UInt64) throws {
+    let line = "prefer = \"active\"\nannounce_refresh = \"\(text)\""
+    #expect(try parse(good.replacing("prefer = \"active\"", with: line)).pairs.first?.announceRefresh == time)
+  }
+
+  @Test func linksAreTrackedUnlessTheFileSaysOtherwise() throws {
+    let standard = try #require(try parse(good).pairs.first)
+    #expect(standard.tracksLinks && standard.linkDownAfter == 500_000_000 && standard.witnesses.isEmpty)
+    let prefer = #"prefer = "active""#
+    func pair(_ keys: String, solo: String = "") throws -> Configuration.Pair {
+      try #require(
+        try parse(good.replacing(prefer, with: "\(prefer)\n\(keys)") + "\n[pair.solo]\n\(solo)\n").pairs.first)
+    }
+    let off = try pair("track_links = false\nlink_down_after = \"2s\"")
+    #expect(!off.tracksLinks && off.linkDownAfter == 2_000_000_000)
+    let own = #"witnesses = ["10.77.0.254", "fd77::254"]"#
+    #expect(try pair(own).witnesses.map { "\($0)" } == ["10.77.0.254", "fd77::254"])
+    // Those of [pair.solo] serve for both, unless the pair has its own, or says that it has none.
+    let solo = #"witnesses = ["10.77.0.253"]"#
+    #expect(try pair("", solo: solo).witnesses.map { "\($0)" } == ["10.77.0.253"])
+    let both = try pair(own, solo: solo)
+    #expect(both.witnesses.count == 2 && both.solo.witnesses.map { "\($0)" } == ["10.77.0.253"])
+    #expect(try pair("witnesses = []", solo: solo).witnesses.isEmpty)
+    // With an arbiter, too.
+    #expect(try pair(own, solo: "arbiter = \"external\"").witnesses.count == 2)
   }
 
   struct Mistake: Sendable, CustomTestStringConvertible {
@@ -191,6 +224,10 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
       "node.queue_base: expected a queue number from 0 to 65534, found the number 1.5"),
     // Values
     Mistake(
+      "prefer =", "announce_refresh = \"500ms\"\nprefer =",
+      "pair[0].announce_refresh: expected \"0\" for never, or a duration from 1s to 1440min, as in \"60s\", found "
+        + "\"500ms\""),
+    Mistake(
       "name = \"web\"", "name = \"we b\"",
       #"pair[0].name: expected a name of 1 to 64 letters, digits, ".", "_" and "-", found "we b""#),
     Mistake(
@@ -229,9 +266,7 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
       #"node.control_mode: expected permission bits in octal, as in "0660", found "0888""#),
     Mistake("[node]", "[node]\ncontrol_group = \"\"", #"node.control_group: expected the name of a group, found """#),
     Mistake(
-      "[node]", "[node]\nmark_mask = 0xf0f",
-      "node.mark_mask: expected a mask whose bits are next to each other, found 0xf0f"),
-    Mistake("[node]", "[node]\nmark_mask = 0", "node.mark_mask: expected a 32-bit mask, as in 0x00f00000, found 0"),
+      "[node]", "[node]\nowned_table = \"no\"", #"node.owned_table: expected true or false, found "no""#),
     Mistake(
       "[node]", "[node]\nqueue_base = 65535",
       "node.queue_base: expected a queue number from 0 to 65534, found 65535"),
@@ -271,6 +306,18 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
     Mistake(
       "[pair.heartbeat]", "[pair.solo]\narbiter = \"zk\"\n[pair.heartbeat]",
       #"pair[0].solo.arbiter: expected "none", "etcd" or "external", found "zk""#),
+    Mistake(
+      #"prefer = "active""#, "prefer = \"active\"\ntrack_links = \"no\"",
+      #"pair[0].track_links: expected true or false, found the string "no""#),
+    Mistake(
+      #"prefer = "active""#, "prefer = \"active\"\nlink_down_after = 5",
+      #"pair[0].link_down_after: expected a duration from 0us to 3600s, as in "50ms", found the integer 5"#),
+    Mistake(
+      #"prefer = "active""#, "prefer = \"active\"\nwitnesses = [\"router\"]",
+      #"pair[0].witnesses[0]: expected an array of addresses such as "10.77.0.254", found "router""#),
+    Mistake(
+      #"prefer = "active""#, "prefer = \"active\"\nwitnesses = [\"10.77.0.100\"]",
+      "pair[0].witnesses[0]: 10.77.0.100 is a service address: it answers where a host is active"),
     // Together
     Mistake(
       "[pair.heartbeat]", "[pair.heartbeat]\ninterval = \"150ms\"",
@@ -316,7 +363,6 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
     Mistake(
       "10.78.0.1:7413", "10.77.0.100:7413",
       "pair[1].replication.local: 10.77.0.100 is a service address and moves between the hosts"),
-    Mistake("[node]", "[node]\nmark_mask = 0x10", "node.mark_mask: 0x10 can number 1 pairs, and there are 2"),
     Mistake(
       "[node]", "[node]\nqueue_base = 65533",
       "node.queue_base: 2 pairs take the queues 65533 to 65536; 65535 is the last"),

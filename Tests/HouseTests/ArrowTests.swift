@@ -17,7 +17,7 @@ import Testing
   static let edges = [
     Target(
       folder: "Sources/LinuxNetwork",
-      mayImport: ["CLinux", "CNetlink", "Glibc", "Synchronization", "SystemPackage", "TCPModel"]),
+      mayImport: ["CLinux", "CNetfilter", "CNetlink", "Glibc", "Synchronization", "SystemPackage", "TCPModel"]),
     Target(folder: "Sources/TLSTransport", mayImport: ["COpenSSL", "Glibc", "LinuxNetwork", "SystemPackage"]),
     Target(
       folder: "Sources/ControlAPI",

@@ -11,17 +11,14 @@ import Testing
   private static let ingress: UInt16 = 8
   private static let number: UInt16 = 9
 
-  private static let mark = PacketMark(value: 0x100000, mask: 0xf00000)
-
-  private static func rules(mute: Bool) -> [PairRules] {
-    var rules = PairRules(
-      addresses: [Wire.address(1, .v4)], mark: mark, ingressQueue: ingress, egressQueue: number, claim: false)
-    rules.isMute = mute
-    return [rules]
-  }
-
-  private func apply(_ wire: Wire, mute: Bool) throws {
-    try wire.host.run { try PacketRules.apply(Self.rules(mute: mute)) }
+  private func table(_ wire: Wire, _ line: Line) throws -> PacketTable {
+    let flow = try SocketInspection.flow(line.host.number).flow
+    return try wire.host.run {
+      let table = try PacketTable(owned: false)
+      try table.replace(
+        with: [TableRules(pair: "web", ingressQueue: Self.ingress, egressQueue: Self.number)], flows: ["web": [flow]])
+      return table
+    }
   }
 
   private func reader(_ wire: Wire) throws -> PacketQueue {
@@ -48,11 +45,10 @@ import Testing
     let line = try wire.connect()
     // Nagle's algorithm is not to hold anything back.
     try line.host.setTCP(TCP_NODELAY, 1)
-    try Self.mark.set(on: line.host.number)
-    try apply(wire, mute: false)
+    let table = try table(wire, line)
     var queue: PacketQueue? = try reader(wire)
     try line.hostWrites(1000)
-    try apply(wire, mute: true)
+    try table.setMute(true, pair: "web")
     try line.hostWrites(500)
     func unsent() throws -> Int { try SocketQueues.unsent(line.host.number) }
     #expect(try unsent() == 500)
@@ -63,7 +59,7 @@ import Testing
     #expect(try unsent() == 750)
     // The next reader finds all of it, from where the former one's knowledge ended.
     let next = try reader(wire)
-    try apply(wire, mute: false)
+    try table.setMute(false, pair: "web")
     var recorded = 0
     try wait(for: "the rest to come through the queue and to arrive", until: .seconds(20)) {
       recorded += try acceptWhatWaits(next)
@@ -79,8 +75,7 @@ import Testing
     let line = try wire.connect()
     try line.exchange()
     try SocketOption.reuseAddress.set(line.host.number, 1)
-    try Self.mark.set(on: line.host.number)
-    try apply(wire, mute: false)
+    let table = try table(wire, line)
     let queue = try reader(wire)
     try LiveProbe.send(on: line.host.number)
     var headers: [SegmentHeader] = []
@@ -95,7 +90,7 @@ import Testing
     #expect(headers.count == 1 && headers[0].flags == .ack)
     #expect(try SocketOption.reuseAddress.get(line.host.number) == 1)
     #expect(try SocketOption.repair.get(line.host.number) == 0)
-    try wire.host.run { try PacketRules.remove() }
+    try table.remove()
     try line.exchange()
     try wire.expectNoHarm()
   }

@@ -200,19 +200,17 @@ import Testing
     try line.finish()
   }
 
-  /// The daemon's bits are added, the application's stay.
-  @Test func theMarkIsTheApplicationsAndTheDaemons() throws {
+  @Test func theMarkIsTheApplications() throws {
     let line = try Wire().connect()
-    let mark = PacketMark(value: 0x1000, mask: 0xf000)
     try line.host.set(SOL_SOCKET, SO_MARK, 0x2050)
     try line.wire.hostLock.close()
     let snapshot = try line.wire.host.run {
-      try RepairSnapshot.take(line.host.number, markMask: mark.mask)
+      try RepairSnapshot.take(line.host.number)
     }
-    #expect(snapshot.state.options.values[.mark] == 0x50)
+    #expect(snapshot.state.options.values[.mark] == 0x2050)
     try line.vanish()
-    try line.restore(snapshot, mark: mark)
-    #expect(try line.host.get(SOL_SOCKET, SO_MARK) == 0x1050)
+    try line.restore(snapshot)
+    #expect(try line.host.get(SOL_SOCKET, SO_MARK) == 0x2050)
     try line.wire.hostLock.open()
     try line.exchange()
   }

@@ -99,7 +99,8 @@ final class Driver {
       prefersActive: settings["prefer"].map { $0 == host || $0 == "both" } ?? (host == "alpha"),
       paths: Path.allCases.count, interval: number("interval", 50) * millisecond,
       deadAfter: number("dead_after", 200) * millisecond, exposeAfter: number("expose_after", 500) * millisecond,
-      mayExpose: settings["policy"] != "hold", asks: asks, arbiterKnowsEpochs: !isExternal)
+      mayExpose: settings["policy"] != "hold", asks: asks, arbiterKnowsEpochs: !isExternal,
+      tracksLinks: settings["track_links"] != "false", linkDownAfter: number("link_down_after", 500) * millisecond)
   }
 
   /// A cluster manager is asked.
@@ -171,6 +172,7 @@ final class Driver {
     case .ask(let question): "asks to \(question.purpose) in epoch \(question.epoch)"
     case .note(.notPermitted(let purpose, let reason)): "may not \(purpose): \(reason)"
     case .note(.pathAlive(let path)): "hears the peer on \(Path(rawValue: path).map { "\($0)" } ?? "?")"
+    case .note(.movesToReachable(let node)): "moves to \(node), which clients can reach"
     case .note(.conflict(let node, let epoch)): "sees that \(node) is active too, in epoch \(epoch)"
     }
   }
@@ -204,7 +206,8 @@ final class Driver {
   private func sendHeartbeat(_ host: String) {
     guard var state = hosts[host], let machine = state.machine else { return }
     state.sequence += 1
-    let heartbeat = machine.heartbeat(sequence: state.sequence)
+    var heartbeat = machine.heartbeat(sequence: state.sequence)
+    if settings["former_release"] == host { heartbeat = heartbeat.ofMinorVersion1 }
     state.said[state.starts, default: []].append(heartbeat)
     hosts[host] = state
     let peer = other(than: host)

@@ -20,6 +20,57 @@ import Testing
     }
   }
 
+  @Test func theConditionsComeBack() throws {
+    for (isUnreachable, isTableMissing) in [(false, true), (true, false), (true, true)] {
+      var heartbeat = Self.sample
+      heartbeat.credential = [1, 2, 3]
+      heartbeat.isUnreachable = isUnreachable
+      heartbeat.isTableMissing = isTableMissing
+      let decoded = try Heartbeat(decoding: heartbeat.encoded)
+      #expect(decoded == heartbeat && decoded.saysConditions)
+    }
+  }
+
+  /// Hosts are upgraded one after the other: each reads what the other one's release says.
+  @Test func otherMinorVersionsAreUnderstood() throws {
+    var heartbeat = Self.sample
+    heartbeat.credential = [1, 2, 3]
+    heartbeat.echo = 9
+    heartbeat.isUnreachable = true
+    let bytes = heartbeat.encoded
+    let tag = bytes.count - 32
+    // A newer release: more bits, and more before the tag.
+    var newer = bytes
+    newer[7] = 3
+    newer[tag - 1] |= 0xfc
+    newer.insert(contentsOf: [200, 0, 7], at: tag)
+    #expect(try Heartbeat(decoding: newer) == heartbeat)
+    // Minor version 1 says no conditions.
+    let former = heartbeat.ofMinorVersion1
+    #expect(!former.saysConditions && !former.isUnreachable && !former.isTableMissing)
+    #expect(former.credential == [1, 2, 3] && former.echo == 9 && former.epoch == heartbeat.epoch)
+    // Minor version 0 ends with the pair.
+    var first = bytes
+    first[7] = 0
+    first.removeSubrange((tag - 1 - 3 - 2 - 8)..<tag)
+    let oldest = try Heartbeat(decoding: first)
+    #expect(oldest.pair == heartbeat.pair && oldest.echo == 0 && !oldest.saysConditions && !oldest.isUnreachable)
+  }
+
+  /// What minor version 1 reads of this release's heartbeat: it finds the tag at the end, and skips what is before it.
+  @Test func theConditionsStandBetweenCredentialAndTag() {
+    var heartbeat = Self.sample
+    heartbeat.credential = [1, 2, 3]
+    let plain = heartbeat.encoded
+    heartbeat.isUnreachable = true
+    heartbeat.isTableMissing = true
+    let said = heartbeat.encoded
+    #expect(plain.count == said.count)
+    #expect(plain.indices.filter { plain[$0] != said[$0] } == [plain.count - 33])
+    #expect(plain[plain.count - 33] == 0 && said[plain.count - 33] == 3)
+    #expect(Array(plain[(plain.count - 36)..<(plain.count - 33)]) == [1, 2, 3])
+  }
+
   @Test func everyHeartbeatCutShortIsAnError() {
     let bytes = Self.sample.encoded
     for count in bytes.indices {
@@ -41,6 +92,18 @@ import Testing
     }
     #expect(throws: HeartbeatError.truncated) { try Heartbeat(decoding: []) }
   }
+}
+
+extension Heartbeat {
+  /// As the former release would have sent it: without conditions.
+  var ofMinorVersion1: Heartbeat {
+    var bytes = encoded
+    bytes[7] = 1
+    bytes.remove(at: bytes.count - Self.tagLength - 1)
+    return (try? Heartbeat(decoding: bytes)) ?? self
+  }
+
+  private static let tagLength = 32
 }
 
 /// What the machine must not react to at all.

@@ -142,6 +142,7 @@ final class Node {
     stalled = isMoving || serverSession == nil ? 0 : stalled + observed
     if world.mayExpose, serverSession != nil, stalled >= World.detachAfter { closeServer() }
     watchLease()
+    handle(.links(isReachable: !world.unreachable.contains(host)))
     handle(.tick)
     sendHeartbeat()
   }
@@ -176,6 +177,7 @@ final class Node {
   }
 
   private func perform(_ action: PairMachine.Action) {
+    if case .note(.movesToReachable) = action { world.outcome.moved += 1 }
     if case .sendHeartbeat = action {} else if case .note = action {} else { world.note(self, "\(action)") }
     switch action {
     case .becomeActive:

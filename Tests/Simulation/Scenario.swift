@@ -41,12 +41,17 @@ public struct Scenario: Sendable {
   public var steps: Int
   /// Whether daemons crash and go on with their sockets.
   public var crashes: Bool
+  /// Whether clients cannot reach hosts at times.
+  public var linkFaults: Bool
 
-  public init(policy: Policy, sabotage: Sabotage? = nil, steps: Int = 4000, crashes: Bool = true) {
+  public init(
+    policy: Policy, sabotage: Sabotage? = nil, steps: Int = 4000, crashes: Bool = true, linkFaults: Bool = true
+  ) {
     self.policy = policy
     self.sabotage = sabotage
     self.steps = steps
     self.crashes = crashes
+    self.linkFaults = linkFaults
   }
 }
 
@@ -63,6 +68,8 @@ public struct Outcome: Sendable {
   public var continued = 0
   public var reset = 0
   public var exposures = 0
+  /// Moves to the other host because clients could reach that one alone.
+  public var moved = 0
   /// Daemons that went on with the connections of their predecessors.
   public var resumed = 0
   /// Those of them whose predecessors had crashed; ledgers that were begun anew and have become complete; connections that were lost

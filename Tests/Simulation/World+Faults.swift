@@ -61,6 +61,20 @@ extension World {
     (random.chance(90) ? active : nodes[host])?.crash()
   }
 
+  /// Clients cannot reach one host for a while, or both. Two come back one after the other.
+  func cutSomebodyOff() {
+    guard hasFaults else { return }
+    after(milliseconds: 300...4000) { [self] in cutSomebodyOff() }
+    for host in random.chance(30) ? [0, 1] : [random.below(2)] {
+      note(nil, "clients cannot reach \(Node.names[host])")
+      unreachable.insert(host)
+      after(milliseconds: random.chance(50) ? 30...600 : 600...3000) { [self] in
+        note(nil, "clients can reach \(Node.names[host])")
+        unreachable.remove(host)
+      }
+    }
+  }
+
   /// The process is stopped for a while.
   func stand(_ node: Node, for milliseconds: ClosedRange<Int>) {
     note(node, "stands still")

@@ -37,6 +37,7 @@ extension World {
     connection.sentEnd = max(connection.sentEnd, end)
     connection.toldEnd = max(connection.toldEnd, told)
     if Int32(bitPattern: stamp &- connection.stamp) > 0 { connection.stamp = stamp }
+    guard !unreachable.contains(node.host) else { return }
     overTheLAN { [self] in receive(packet) }
   }
 
@@ -173,6 +174,7 @@ extension World {
     note(nil, "the faults end")
     hasFaults = false
     cuts = []
+    unreachable = []
     // Two of the three are enough: both hosts without the arbiter, or one of them with it.
     let missing = arbiter == nil ? nil : Missing.allCases.randomElement(using: &random)
     arbiter?.isSlow = false

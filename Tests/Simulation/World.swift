@@ -30,6 +30,8 @@ public final class World {
 
   /// Cut ways, by path (0 the replication link, 1 the LAN) and receiving host.
   var cuts: Set<[Int]> = []
+  /// Hosts that nothing reaches from the client, nor the client from them. Heartbeats have a LAN of their own.
+  var unreachable: Set<Int> = []
   /// Heartbeats lost in a row, by path and receiver.
   private var lost: [[Int]: Int] = [:]
   var hasFaults = true
@@ -77,6 +79,7 @@ public final class World {
     after(milliseconds: 1...5) { [self] in actAsClient() }
     after(milliseconds: 2500...4000) { [self] in misbehave() }
     if scenario.crashes { after(milliseconds: 2500...6000) { [self] in crashSomebody() } }
+    if scenario.linkFaults { after(milliseconds: 2500...6000) { [self] in cutSomebodyOff() } }
     manager?.start()
     while outcome.steps < scenario.steps, outcome.violation == nil { step() }
     if outcome.violation == nil { comeToRest() }
@@ -239,7 +242,9 @@ public final class World {
   // MARK: The client
 
   func open() {
-    guard let node = holder, nodes[node.host] === node, !node.isPaused, node.machine.role == .active else { return }
+    guard let node = holder, nodes[node.host] === node, !node.isPaused, node.machine.role == .active,
+      !unreachable.contains(node.host)
+    else { return }
     connectionCount += 1
     let connection = Connection(number: connectionCount, owner: node, &random)
     connections[connection.number] = connection
@@ -284,7 +289,7 @@ public final class World {
         window: UInt16(Connection.window), flags: .ack),
       payload: connection.bytes(position..<position + count, toClient: false))
     overTheLAN { [self] in
-      guard let node = holder else { return }
+      guard let node = holder, !unreachable.contains(node.host) else { return }
       node.whenRunning { [weak node] in node?.ingress(packet) }
     }
   }

@@ -107,6 +107,7 @@ enum {
   HF_SIOCOUTQ = SIOCOUTQ,
   HF_SIOCOUTQNSD = SIOCOUTQNSD,
   HF_SIOCGIFHWADDR = SIOCGIFHWADDR,
+  HF_SIOCGIFFLAGS = SIOCGIFFLAGS,
 
   HF_SO_BINDTOIFINDEX = 62,   /* since 5.0 */
   HF_SO_BUF_LOCK = 72,        /* since 5.14 */
@@ -126,6 +127,8 @@ enum {
   HF_IPV6_TRANSPARENT = 75,
   HF_IPV6_HDRINCL = 36, /* since 4.5 */
   HF_SCM_MAX_FD = 253,
+  HF_SOCK_DESTROY = SOCK_DESTROY,
+  HF_INET_DIAG_BC_S_COND = INET_DIAG_BC_S_COND,
 };
 
 /* The CMSG_* accessors do arithmetic on pointers in macros. */

@@ -83,10 +83,17 @@ public struct StatusReply: Codable, Hashable, Sendable {
   /// This host's name.
   public var node: String
   public var pairs: [PairStatus]
+  public var packetTable: PacketTableStatus?
+  /// Why the configuration file cannot be used: the daemon was restarted and runs with the last good one. nil when it runs with its file.
+  public var configurationProblem: String?
 
-  public init(node: String, pairs: [PairStatus]) {
+  public init(
+    node: String, pairs: [PairStatus], packetTable: PacketTableStatus? = nil, configurationProblem: String? = nil
+  ) {
     self.node = node
     self.pairs = pairs
+    self.packetTable = packetTable
+    self.configurationProblem = configurationProblem
   }
 }
 

@@ -15,6 +15,8 @@ public enum ControlError: Error, Hashable, Sendable {
   /// The standby does not hold everything yet, or there is none.
   case notSynced(pair: String)
   case permissionDenied(reason: String)
+  /// The other host is not one to move to.
+  case peerUnfit(pair: String, reason: String)
   /// This host did not become active, or nobody may make it so.
   case notPromoted(reason: String)
 
@@ -36,6 +38,7 @@ extension ControlError {
 
   /// Its parameters, as in the interface description.
   public var parameters: [String: String] {
+    if case .peerUnfit(let pair, let reason) = self { return ["pair": pair, "reason": reason] }
     guard let field = wire.field else { return [:] }
     return [field: wire.value]
   }
@@ -53,6 +56,7 @@ extension ControlError {
     case .limitExceeded(let limit): ("io.holdfast.LimitExceeded", "limit", limit)
     case .notSynced(let pair): ("io.holdfast.NotSynced", "pair", pair)
     case .permissionDenied(let reason): ("io.holdfast.PermissionDenied", "reason", reason)
+    case .peerUnfit(_, let reason): ("io.holdfast.PeerUnfit", "reason", reason)
     case .notPromoted(let reason): ("io.holdfast.NotPromoted", "reason", reason)
     case .invalidParameter(let parameter): ("org.varlink.service.InvalidParameter", "parameter", parameter)
     case .methodNotFound(let method): ("org.varlink.service.MethodNotFound", "method", method)
@@ -78,6 +82,7 @@ extension ControlError {
     case "io.holdfast.LimitExceeded": self = .limitExceeded(limit: value("limit"))
     case "io.holdfast.NotSynced": self = .notSynced(pair: value("pair"))
     case "io.holdfast.PermissionDenied": self = .permissionDenied(reason: value("reason"))
+    case "io.holdfast.PeerUnfit": self = .peerUnfit(pair: value("pair"), reason: value("reason"))
     case "io.holdfast.NotPromoted": self = .notPromoted(reason: value("reason"))
     case "org.varlink.service.InvalidParameter": self = .invalidParameter(parameter: value("parameter"))
     case "org.varlink.service.MethodNotFound": self = .methodNotFound(method: value("method"))
@@ -107,6 +112,9 @@ extension ControlError: CustomStringConvertible {
     case .limitExceeded(let limit): "a limit is reached: \(limit)"
     case .notSynced(let pair): "the standby of \(pair) does not hold everything yet: try again when the pair is synced"
     case .permissionDenied(let reason): "not permitted: \(reason)"
+    case .peerUnfit(let pair, let reason):
+      "\(pair) does not move: \(reason). Mend that first ('holdfastctl status' on the other host says what it is); until then the "
+        + "connections go on here"
     case .notPromoted(let reason): "the pair is not promoted or demoted: \(reason)"
     case .invalidParameter(let parameter): "the parameter \"\(parameter)\" is missing or has a wrong value"
     case .methodNotFound(let method): "there is no method \(method): is the daemon older than this program?"

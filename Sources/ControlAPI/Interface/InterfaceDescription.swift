@@ -61,6 +61,16 @@ public enum InterfaceDescription {
       lastHeardMilliseconds: ?int
     )
 
+    # A service address as it is on this host.
+    type AddressStatus (
+      # as it is configured: 10.77.0.100/24 dev eth0
+      address: string,
+      # it is on its interface now
+      present: bool,
+      # Why it does not work here, or would not.
+      problem: ?string
+    )
+
     # Datagrams on the heartbeat paths that were ignored.
     type RejectedHeartbeats (
       # no heartbeat of this pair
@@ -71,6 +81,16 @@ public enum InterfaceDescription {
       replayed: int,
       # made by this host
       reflected: int
+    )
+
+    # The daemon's own table of packet rules.
+    type PacketTable (
+      # why it is not in force: no connection is protected meanwhile
+      problem: ?string,
+      # how packets come to the daemon: queue (nft_queue) or target (the xtables target NFQUEUE)
+      handover: ?string,
+      # whether the kernel keeps other programs from changing it
+      owned: bool
     )
 
     # A pair as this host sees it.
@@ -100,7 +120,15 @@ public enum InterfaceDescription {
       denial: ?string,
       # Why the arbiter cannot be asked.
       arbiterProblem: ?string,
-      heartbeatPaths: []HeartbeatPath
+      # whether clients can reach this host at the service addresses, as far as it can know; null where links are not tracked
+      reachable: ?bool,
+      # why they cannot
+      linkProblem: ?string,
+      # whether the other host says that they can reach it; null while it is not heard, or does not say
+      peerReachable: ?bool,
+      heartbeatPaths: []HeartbeatPath,
+      # what is on the interfaces now, in the order of addresses
+      addressStates: []AddressStatus
     )
 
     # Something that happened.
@@ -139,11 +167,12 @@ public enum InterfaceDescription {
     # All connections, or those of one pair, or of one service.
     method ListConnections(pair: ?string, service: ?string) -> (connections: []Connection)
 
-    # This host's name, and all its pairs.
-    method GetStatus() -> (node: string, pairs: []PairStatus)
+    # This host's name, and all its pairs. configurationProblem: the configuration file cannot be used, and the daemon was
+    # restarted and runs with the last good one.
+    method GetStatus() -> (node: string, pairs: []PairStatus, packetTable: ?PacketTable, configurationProblem: ?string)
 
     # Reports what happens, as it happens; needs more. kind is one of role, replication, registered, adopted, released, ended,
-    # orphaned, lost, skipped. A client that does not keep up gets LimitExceeded as its last reply.
+    # orphaned, lost, links, skipped. A client that does not keep up gets LimitExceeded as its last reply.
     method Monitor() -> (event: Event)
 
     # Moves a pair from this host, which is active, to the other one, without loss. Returns when that one is active.
@@ -182,6 +211,9 @@ public enum InterfaceDescription {
 
     # The standby does not hold everything yet: try again when the pair is synced.
     error NotSynced (pair: string)
+
+    # The other host is not one to move to: clients cannot reach it at the service addresses. The reason says more.
+    error PeerUnfit (pair: string, reason: string)
 
     # This host did not become active, or nobody may make it so.
     error NotPromoted (reason: string)

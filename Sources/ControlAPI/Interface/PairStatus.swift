@@ -22,13 +22,23 @@ public struct PairStatus: Codable, Hashable, Sendable {
   public var denial: String?
   /// Why the arbiter cannot be asked; nil while it can, or where there is none.
   public var arbiterProblem: String?
+  /// Whether clients can reach this host at the service addresses, as far as it can know; nil where the configuration does not want
+  /// links to be tracked.
+  public var reachable: Bool?
+  /// Why they cannot.
+  public var linkProblem: String?
+  /// Whether the other host says that they can reach it; nil while it is not heard, or does not say.
+  public var peerReachable: Bool?
   public var heartbeatPaths: [HeartbeatPath]
+  /// What is on the interfaces now, in the order of `addresses`.
+  public var addressStates: [AddressStatus]
 
   public init(
     name: String, role: RoleName, replication: ReplicationState, epoch: Int, peer: String?, addresses: [String],
     connections: Int, protected: Int, ledgers: Int, security: SecurityName, refusedConnections: Int,
     rejectedHeartbeats: RejectedHeartbeats, denial: String? = nil, arbiterProblem: String? = nil,
-    heartbeatPaths: [HeartbeatPath]
+    reachable: Bool? = nil, linkProblem: String? = nil, peerReachable: Bool? = nil, heartbeatPaths: [HeartbeatPath],
+    addressStates: [AddressStatus] = []
   ) {
     self.name = name
     self.role = role
@@ -44,7 +54,11 @@ public struct PairStatus: Codable, Hashable, Sendable {
     self.rejectedHeartbeats = rejectedHeartbeats
     self.denial = denial
     self.arbiterProblem = arbiterProblem
+    self.reachable = reachable
+    self.linkProblem = linkProblem
+    self.peerReachable = peerReachable
     self.heartbeatPaths = heartbeatPaths
+    self.addressStates = addressStates
   }
 }
 
@@ -74,6 +88,22 @@ public struct RejectedHeartbeats: Codable, Hashable, Sendable {
   }
 
   public var total: Int { malformed + forged + replayed + reflected }
+}
+
+/// A service address as it is on this host.
+public struct AddressStatus: Codable, Hashable, Sendable {
+  /// As it is configured: `10.77.0.100/24 dev eth0`.
+  public var address: String
+  /// It is on its interface now.
+  public var present: Bool
+  /// Why it does not work here, or would not; nil when nothing is in the way.
+  public var problem: String?
+
+  public init(address: String, present: Bool, problem: String? = nil) {
+    self.address = address
+    self.present = present
+    self.problem = problem
+  }
 }
 
 /// One way on which the two hosts hear each other.

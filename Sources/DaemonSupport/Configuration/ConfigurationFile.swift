@@ -47,7 +47,8 @@ package enum ConfigurationFile {
     return 0
   }
 
-  private static func contents(_ path: String) throws(ConfigurationError) -> String {
+  /// The text of a file, of 1 MiB at most.
+  package static func contents(_ path: String) throws(ConfigurationError) -> String {
     func failure(_ problem: ConfigurationError.Problem) -> ConfigurationError {
       ConfigurationError(file: path, problem: problem)
     }

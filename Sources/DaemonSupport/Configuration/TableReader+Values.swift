@@ -32,6 +32,19 @@ extension TableReader {
     return time
   }
 
+  /// A time in nanoseconds; 0 for "0", which means never.
+  package func durationOrNever(_ key: String, _ range: ClosedRange<UInt64>) throws(ConfigurationError) -> UInt64? {
+    let expected =
+      "\"0\" for never, or a duration from \(DurationText.text(range.lowerBound)) to "
+      + "\(DurationText.text(range.upperBound)), as in \"60s\""
+    guard let text = try string(key, expected: expected) else { return nil }
+    let time = text == "0" ? 0 : DurationText.nanoseconds(text)
+    guard let time, time == 0 || range.contains(time) else {
+      throw error(key, .badValue(expected: expected, found: "\"\(text)\""))
+    }
+    return time
+  }
+
   /// One of an enumeration's words.
   package func choice<Choice: RawRepresentable<String> & CaseIterable>(_ key: String, _: Choice.Type)
     throws(ConfigurationError) -> Choice?

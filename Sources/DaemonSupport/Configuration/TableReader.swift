@@ -57,6 +57,12 @@ package struct TableReader {
     return number
   }
 
+  package func flag(_ key: String) throws(ConfigurationError) -> Bool? {
+    guard let value = table[key] else { return nil }
+    guard value.type == .bool, let flag = value.bool else { throw wrongType(value, at: key, expected: "true or false") }
+    return flag
+  }
+
   // MARK: Tables
 
   package func table(_ key: String, known: [String]) throws(ConfigurationError) -> TableReader? {

@@ -10,8 +10,7 @@ final class ActiveSide {
   let feed: ReplicationFeed
   let path: PacketPath
   private let sampler: Sampler
-  private let registrar: Registrar
-  private let mark: PacketMark
+  let registrar: Registrar
   private let desk: AdoptionDesk
   private let loop: EventLoop
   private let logger: Logger
@@ -26,11 +25,8 @@ final class ActiveSide {
   private(set) var counter: UInt64 = 0
   private let pair: UInt64
 
-  /// TIME_WAIT's length in Linux (TCP_TIMEWAIT_LEN), ns: how long an ended connection may still answer.
-  private static let timeWait: UInt64 = 60_000_000_000
-
   init(
-    pair: String, table: ConnectionTable, feed: ReplicationFeed, path: PacketPath, sampler: Sampler, mark: PacketMark,
+    pair: String, table: ConnectionTable, feed: ReplicationFeed, path: PacketPath, sampler: Sampler, flows: PairFlows,
     desk: AdoptionDesk, loop: EventLoop, logger: Logger
   ) throws(SystemCallError) {
     self.pair = ConnectionNumber.tag(ofPair: pair)
@@ -38,11 +34,10 @@ final class ActiveSide {
     self.feed = feed
     self.path = path
     self.sampler = sampler
-    self.mark = mark
     self.desk = desk
     self.loop = loop
     self.logger = logger
-    registrar = try Registrar(table: table, feed: feed, mark: mark, loop: loop, logger: logger)
+    registrar = try Registrar(table: table, feed: feed, flows: flows, loop: loop, logger: logger)
     registrar.onRegistered = { [weak self] in
       self?.watch($0)
       self?.onEvent?(.registered, $0, "registered for \($0.ledger.identity.service)")
@@ -105,7 +100,7 @@ final class ActiveSide {
     if connection.keepsEnd { return }
     logger.debug("connection ended", metadata: ["connection": "\(connection.name)"])
     onEvent?(.ended, connection, "ended")
-    forget(connection, passing: Self.timeWait)
+    forget(connection)
   }
 
   /// Nobody holds the socket any more: ends it as the kernel would have at the last close.
@@ -115,7 +110,7 @@ final class ActiveSide {
     do {
       if try SocketEnd.close(connection.socket.number) {
         onEvent?(.ended, connection, "closed with unread input: reset")
-        return forget(connection, passing: Self.timeWait)
+        return forget(connection)
       }
       ending.append((connection, MonotonicClock.now))
       endings?.set(at: MonotonicClock.now + Self.endingInterval)
@@ -143,8 +138,8 @@ final class ActiveSide {
       switch (try? TCPInfo(connection.socket.number))?.state {
       case .finWait2, .timeWait, .close, nil:
         onEvent?(.ended, connection, "closed")
-        forget(connection, passing: Self.timeWait)
-      case _ where now - since > Self.endingLimit: forget(connection, passing: Self.timeWait)
+        forget(connection)
+      case _ where now - since > Self.endingLimit: forget(connection)
       default: ending.append((connection, since))
       }
     }
@@ -163,16 +158,14 @@ final class ActiveSide {
     onEvent?(.released, connection, "released: \(how)")
     do {
       switch how {
-      case .keep:
-        try mark.clear(on: connection.socket.number)
-        forget(connection, passing: 1_000_000_000)
+      case .keep: forget(connection)
       case .close:
         connection.isClosing = true
         table.onChange?(connection)
         try SocketEnd.finish(connection.socket.number)
       case .reset:
         try SocketEnd.reset(connection.socket.number)
-        forget(connection, passing: Self.timeWait)
+        forget(connection)
       }
     } catch {
       // It is not connected any more: its end is under way.
@@ -187,15 +180,13 @@ final class ActiveSide {
     case reset
   }
 
-  private func forget(_ connection: LiveConnection, passing time: UInt64) {
+  /// Its flow leaves the packet table: what is left of it (an answer in TIME_WAIT) passes as any other's.
+  private func forget(_ connection: LiveConnection) {
     connection.hangup?.cancel()
     connection.hangup = nil
     desk.withdraw(connection)
     if connection.hasteEnds != nil { RestoredSocket.endHaste(connection.socket.number, connection.ledger.options) }
     table.remove(connection)
-    let now = MonotonicClock.now
-    table.letPass(connection.ledger.flow, until: now + time)
-    table.prunePassing(now: now)
     feed.source.release(connection.id)
     feed.flush()
   }
@@ -257,7 +248,7 @@ final class ActiveSide {
 
   /// Another host owns the connections: ends them here without a packet.
   func abandonAll() {
-    path.strangers = .drop
+    path.isOwner = false
     for connection in table.all {
       connection.hangup?.cancel()
       connection.hangup = nil

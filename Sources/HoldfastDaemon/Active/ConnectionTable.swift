@@ -3,13 +3,10 @@ internal import TCPModel
 
 /// The protected connections that this host owns, found by flow on the hot path and by id from the control socket.
 final class ConnectionTable {
-  /// What a standby is told of: all but those that lack something since a crash.
+  /// What a standby is told of. Of connections that lack something it has but the name, to reset them if it comes to that.
   private(set) var ledgers = LedgerBook()
   private var byFlow: [Flow: LiveConnection] = [:]
   private var byID: [UInt64: LiveConnection] = [:]
-  /// Sockets that are marked but have no baseline yet, and connections that are over but may still send a last packet
-  /// (TIME_WAIT): nothing holds their packets.
-  private var passing: [Flow: UInt64] = [:]
 
   private var perService: [String: Int] = [:]
   private var perUser: [UInt32: Int] = [:]
@@ -18,6 +15,8 @@ final class ConnectionTable {
 
   /// A connection is here from now on, is not any more, or belongs to somebody else.
   var onChange: ((LiveConnection) -> Void)?
+  /// A flow has a connection from now on, or has none any more.
+  var onFlow: ((Flow) -> Void)?
 
   var count: Int { byID.count }
   func count(ofService service: String) -> Int { perService[service] ?? 0 }
@@ -34,13 +33,21 @@ final class ConnectionTable {
     if let former = byFlow[flow] { remove(former) }
     if let former = byID[connection.id] { remove(former) }
     connection.isGone = false
-    passing[flow] = nil
     byFlow[flow] = connection
     byID[connection.id] = connection
-    if !connection.isSettling { ledgers.insert(connection.ledger) }
+    ledgers.insert(connection.isSettling ? connection.ledger.placeholder : connection.ledger)
+    onFlow?(flow)
     perService[connection.ledger.identity.service, default: 0] += 1
     if let owner = connection.owner { assign(connection, to: owner.user) }
     onChange?(connection)
+  }
+
+  /// What its ledger holds may not be so: a standby is told of a connection that it cannot continue.
+  func doubt(_ connection: LiveConnection, _ reason: String) {
+    guard byID[connection.id] === connection else { return }
+    connection.doubt = reason
+    connection.isSettling = true
+    ledgers.insert(connection.ledger.placeholder)
   }
 
   /// Nothing is missing any more.
@@ -71,36 +78,24 @@ final class ConnectionTable {
     unassign(connection)
     if byFlow[connection.ledger.flow] === connection { byFlow[connection.ledger.flow] = nil }
     ledgers.remove(connection.id)
+    onFlow?(connection.ledger.flow)
     onChange?(connection)
   }
 
   func removeAll() {
     let all = byID.values
     for connection in all { connection.isGone = true }
-    defer { for connection in all { onChange?(connection) } }
+    defer {
+      for connection in all {
+        onChange?(connection)
+        onFlow?(connection.ledger.flow)
+      }
+    }
     byID = [:]
     byFlow = [:]
-    passing = [:]
     perService = [:]
     perUser = [:]
     userOf = [:]
     ledgers.removeAll()
   }
-
-  /// Lets the packets of a flow pass unrecorded until `deadline` (ns, CLOCK_MONOTONIC).
-  func letPass(_ flow: Flow, until deadline: UInt64) { passing[flow] = deadline }
-  func stopPassing(_ flow: Flow) { passing[flow] = nil }
-
-  func mayPass(_ flow: Flow, now: UInt64) -> Bool {
-    guard let deadline = passing[flow] else { return false }
-    if now <= deadline { return true }
-    passing[flow] = nil
-    return false
-  }
-
-  /// Flows that may pass, and until when.
-  func passingFlows(now: UInt64) -> [Flow: UInt64] { passing.filter { $0.value >= now } }
-
-  /// Forgets flows whose time to pass is over.
-  func prunePassing(now: UInt64) { passing = passing.filter { $0.value >= now } }
 }

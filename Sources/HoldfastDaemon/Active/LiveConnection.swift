@@ -7,7 +7,7 @@ internal import TCPModel
 /// The descriptor keeps the connection alive when the application dies, and lets the daemon read what no packet tells: how far
 /// the application has read, and its socket options.
 final class LiveConnection {
-  let ledger: Ledger
+  private(set) var ledger: Ledger
   let socket: SharedDescriptor
   /// Stream position at which the standby holds the baseline; nil while no standby was told.
   var baselinePosition: UInt64?
@@ -44,8 +44,10 @@ final class LiveConnection {
   var isSampling = false
   /// Restored with output that counts as sent: until then, ns, its socket's longest retransmission timeout is short.
   var hasteEnds: UInt64?
-  /// Its ledger was begun after a crash, and was not complete yet when last looked at: no standby is told of it.
+  /// No standby could continue it: its ledger was begun anew and was not complete yet when last looked at, or is in doubt.
   var isSettling = false
+  /// Why its ledger may not be what its packets said, until ledger and socket have been compared; nil when it is.
+  var doubt: String?
   /// Restored: how far it has sent again what its predecessor had sent; nil once it has sent all of it.
   var resending: Resending?
   /// It is not in the table any more: whoever comes across it lets go of it, and its descriptor closes.
@@ -94,6 +96,12 @@ final class LiveConnection {
 
   var id: UInt64 { ledger.identity.id }
 
+  /// Goes on with a ledger that was begun anew where the socket is.
+  func renew(_ ledger: Ledger) {
+    self.ledger = ledger
+    isSettling = ledger.gap != nil
+  }
+
   /// Its ledger lacks what a packet of the peer would tell.
   var awaitsPeer: Bool { ledger.gap.map { $0.needsIngress || $0.needsEgress } ?? false }
 
@@ -126,6 +134,12 @@ final class LiveConnection {
   var hasLostTrack: Bool {
     guard let info = try? TCPInfo(socket.number) else { return false }
     return ledger.output.lacks(before: counters.acknowledged(info).sequence)
+  }
+
+  /// snd_nxt, which counts a FIN that was sent, or a little more.
+  func kernelSent() throws(SystemCallError) -> SequenceNumber {
+    let unsent = try SocketQueues.unsent(socket.number)
+    return try writeSeq() - unsent
   }
 
   /// The stream offset at which the next write appends, while no application writes.

@@ -7,17 +7,6 @@ internal import TCPModel
 ///
 /// Ingress is accepted as soon as it is recorded; egress waits at the gate until the standby holds its record.
 final class PacketPath {
-  /// What happens to packets of flows that have no ledger here.
-  enum Strangers {
-    /// This host owns the address: they pass while their socket is being registered or has just ended. Everything else that
-    /// bears the mark belongs to a crashed daemon's connections and stays mute.
-    case known
-    /// The rules send every packet of the address here and this host owns it: they pass.
-    case pass
-    /// This host does not own the address: nobody answers.
-    case drop
-  }
-
   /// Sees every ingress packet first while a takeover runs, and owes its verdict.
   typealias Interceptor = (_ packet: QueuedPacket, _ segment: Segment, _ flow: Flow) -> Void
 
@@ -29,8 +18,16 @@ final class PacketPath {
   private let sampler: Sampler
   private let logger: Logger
 
-  var strangers = Strangers.drop
+  /// Whether this host owns the addresses. Then packets of flows without a ledger pass: their socket is being registered, or has
+  /// just ended. On any other host nobody answers.
+  var isOwner = false
+  let leftovers: LeftoverFlows
   var interceptor: Interceptor?
+  /// Makes the ledger of a doubted connection one that can be folded into, and says whether it is; the packet is else passed on
+  /// unrecorded.
+  var onDoubted: ((LiveConnection) -> Bool)?
+  /// A packet of this connection has passed that was not recorded.
+  var onUnrecorded: ((LiveConnection) -> Void)?
   /// Until when packets go, CLOCK_MONOTONIC, ns: a host that stood still looks around before it speaks, even if it was stopped in the
   /// middle of a batch, and even if the standby had acknowledged what it would say: its successor's clock is ahead by now.
   private var speaksUntil: UInt64 = 0
@@ -45,10 +42,11 @@ final class PacketPath {
   var overruns: UInt64 { queue.overruns }
 
   init(
-    ingressQueue: UInt16, egressQueue: UInt16, table: ConnectionTable, feed: ReplicationFeed, sampler: Sampler,
-    logger: Logger
+    ingressQueue: UInt16, egressQueue: UInt16, table: ConnectionTable, leftovers: LeftoverFlows, feed: ReplicationFeed,
+    sampler: Sampler, logger: Logger
   ) throws(SystemCallError) {
     queue = try PacketQueue(queues: [ingressQueue, egressQueue])
+    self.leftovers = leftovers
     self.ingressQueue = ingressQueue
     self.egressQueue = egressQueue
     self.table = table
@@ -166,7 +164,12 @@ final class PacketPath {
       interceptor(packet, segment, flow)
       return false
     }
-    guard let connection = table[flow] else { return stranger(flow, packet) }
+    guard let connection = table[flow] else {
+      if passes(flow, segment.header) { return true }
+      drop(packet.id, in: ingressQueue)
+      return false
+    }
+    if connection.doubt != nil, !(onDoubted?(connection) ?? false) { return true }
     if connection.ledger.hasNoRoom(for: segment.header, segment.payload(in: packet.bytes)) {
       drop(packet.id, in: ingressQueue)
       return false
@@ -180,6 +183,9 @@ final class PacketPath {
   private func record(_ packet: QueuedPacket, _ segment: Segment, _ connection: LiveConnection) -> Bool {
     guard hasGoodChecksum(packet, segment) else { return true }
     let payload = segment.payload(in: packet.bytes)
+    if segment.header.flags.contains(.ack), connection.ledger.output.lacks(before: segment.header.acknowledgement) {
+      noticeUnrecorded(connection, acknowledged: segment.header.acknowledgement)
+    }
     connection.ledger.foldIngress(segment.header, payload)
     if connection.isSettling { settle(connection) }
     feed.source.ingress(connection.id, segment.header, payload, lending: true)
@@ -192,6 +198,11 @@ final class PacketPath {
         packet.id, in: ingressQueue, as: segment.copy(of: packet.bytes, acknowledging: substitute))
     }
     return false
+  }
+
+  /// An ingress packet, which an interceptor saw, of a flow that has no ledger.
+  func admitStranger(_ packet: QueuedPacket, _ segment: Segment, _ flow: Flow) {
+    if passes(flow, segment.header) { accept(packet.id) } else { drop(packet.id, in: ingressQueue) }
   }
 
   /// An ingress packet that an interceptor kept back, of a connection whose socket stands.
@@ -210,12 +221,11 @@ final class PacketPath {
     guard let segment = parse(packet) else { return }
     let flow = Flow(local: segment.source, peer: segment.destination)
     guard let connection = table[flow] else {
-      if strangers != .drop, table.mayPass(flow, now: now) {
-        feed.source.gate.hold(packet.id, until: 0)
-      } else {
-        drop(packet.id, in: egressQueue)
-      }
-      return
+      if passes(flow) { return feed.source.gate.hold(packet.id, until: 0) }
+      return drop(packet.id, in: egressQueue)
+    }
+    if connection.doubt != nil, !(onDoubted?(connection) ?? false) {
+      return feed.source.gate.hold(packet.id, until: 0)
     }
     let payload = segment.payload(in: packet.bytes)
     // What this packet says may follow from input that the application has read: the standby must not present that again. A
@@ -226,9 +236,12 @@ final class PacketPath {
       sampler.sample(connection)
     }
     if payload.count > 0 || segment.header.flags.contains(.fin),
-      connection.ledger.output.lacks(before: segment.header.sequence), !connection.hasLostTrack
+      connection.ledger.output.lacks(before: segment.header.sequence)
     {
-      return drop(packet.id, in: egressQueue)
+      // What was dropped on the way here comes again. What the peer has acknowledged does not.
+      guard connection.hasLostTrack else { return drop(packet.id, in: egressQueue) }
+      onUnrecorded?(connection)
+      return feed.source.gate.hold(packet.id, until: 0)
     }
     if segment.header.flags.contains(.ack), connection.ledger.input.lacks(upTo: segment.header.acknowledgement) {
       recordUnseenInput(of: connection)
@@ -267,14 +280,22 @@ final class PacketPath {
     }
   }
 
-  private func stranger(_ flow: Flow, _ packet: QueuedPacket) -> Bool {
-    switch strangers {
-    case .pass: return true
-    case .known where table.mayPass(flow, now: MonotonicClock.now): return true
-    case .known, .drop:
-      drop(packet.id, in: ingressQueue)
-      return false
-    }
+  /// Whether a packet passes that is of no connection here.
+  /// - Parameter header: nil for one that leaves.
+  private func passes(_ flow: Flow, _ header: SegmentHeader? = nil) -> Bool {
+    guard isOwner else { return false }
+    guard leftovers.contains(flow) else { return true }
+    // The peer begins anew: whatever used the flow before is over.
+    guard let header, header.flags.contains(.syn), !header.flags.contains(.ack) else { return false }
+    leftovers.remove(flow)
+    return true
+  }
+
+  /// The peer acknowledges output that is in no ledger. If the socket has sent it, it passed beside the packet table.
+  @inline(never)
+  private func noticeUnrecorded(_ connection: LiveConnection, acknowledged: SequenceNumber) {
+    guard connection.resending == nil, let sent = try? connection.kernelSent(), !acknowledged.isAfter(sent) else { return }
+    onUnrecorded?(connection)
   }
 
   /// A packet that cannot be parsed, or came cut off, can never become part of a ledger: the kernel must not see it either.

@@ -3,9 +3,9 @@ internal import Logging
 internal import Replication
 internal import TCPModel
 
-/// Puts connections under protection: marks the socket, takes its baseline, and says when the standby holds it.
+/// Puts connections under protection: adds the flow to the packet table, takes a baseline, and says when the standby holds it.
 ///
-/// Between the mark and the baseline lies a short wait. From the mark on every packet of the connection passes the queues, but
+/// Between the two lies a short wait. From the first on every packet of the connection passes the queues, but
 /// one that another processor had already taken through netfilter may still be on its way to the socket or the wire; after the
 /// wait it has arrived, and the baseline includes it. This is the only time that repair mode touches the socket: the
 /// application waits in its call.
@@ -27,10 +27,12 @@ final class Registrar {
 
   private let table: ConnectionTable
   private let feed: ReplicationFeed
-  private let mark: PacketMark
+  private let flows: PairFlows
   private var timer: Timer?
   private let logger: Logger
-  private var marked: [(due: UInt64, request: Request)] = []
+  private var queued: [(due: UInt64, request: Request)] = []
+  /// Flows in the packet table that have no connection yet, and how many requests name each.
+  private var registering: [Flow: Int] = [:]
   /// Registered, waiting for the standby: in order of position.
   private var unacknowledged:
     [(position: UInt64, outcome: Outcome, completion: (Result<Outcome, RegistrationError>) -> Void)] =
@@ -38,48 +40,62 @@ final class Registrar {
   /// A connection has a baseline: watch it.
   var onRegistered: ((LiveConnection) -> Void)?
 
-  /// Longer than any interrupt handler that was on its way through the stack when the mark was set.
+  /// Longer than any interrupt handler that was on its way through the stack when the flow was added.
   private static let settling: UInt64 = 2_000_000
   private static let mostAtOnce = 64
 
-  init(table: ConnectionTable, feed: ReplicationFeed, mark: PacketMark, loop: EventLoop, logger: Logger)
+  init(table: ConnectionTable, feed: ReplicationFeed, flows: PairFlows, loop: EventLoop, logger: Logger)
     throws(SystemCallError)
   {
     self.table = table
     self.feed = feed
-    self.mark = mark
+    self.flows = flows
     self.logger = logger
     timer = try loop.addTimer(priority: LoopPriority.control, description: "registrar") { [weak self] in self?.tick() }
   }
 
   func register(_ request: Request) {
+    registering[request.flow, default: 0] += 1
     do {
-      try mark.set(on: request.socket.number)
+      try flows.add(request.flow)
     } catch {
-      return request.completion(.failure(.system(error)))
+      leave(request.flow)
+      return request.completion(.failure(.table("\(error)")))
     }
     let now = MonotonicClock.now
-    table.letPass(request.flow, until: now + 1_000_000_000)
-    marked.append((now + Self.settling, request))
-    if marked.count == 1 { timer?.set(at: now + Self.settling) }
+    queued.append((now + Self.settling, request))
+    if queued.count == 1 { timer?.set(at: now + Self.settling) }
+  }
+
+  func isRegistering(_ flow: Flow) -> Bool { registering[flow] != nil }
+  var flowsUnderWay: Dictionary<Flow, Int>.Keys { registering.keys }
+
+  /// The request is over: its flow stays in the table if it has a connection now.
+  private func leave(_ flow: Flow) {
+    let count = registering[flow] ?? 0
+    registering[flow] = count > 1 ? count - 1 : nil
+    flows.changed(flow)
   }
 
   private func tick() {
     let now = MonotonicClock.now
     // Packets and heartbeats want their turn between two parts of a large batch.
-    let count = marked.prefix(Self.mostAtOnce).prefix { $0.due <= now }.count
-    let ready = marked.prefix(count)
-    marked.removeFirst(count)
+    let count = queued.prefix(Self.mostAtOnce).prefix { $0.due <= now }.count
+    let ready = queued.prefix(count)
+    queued.removeFirst(count)
     for (_, request) in ready { takeBaseline(request) }
-    if let next = marked.first { timer?.set(at: max(next.due, now)) }
+    if let next = queued.first { timer?.set(at: max(next.due, now)) }
     feed.flush()
     reportProtected()
   }
 
   private func takeBaseline(_ request: Request) {
+    defer { leave(request.flow) }
     do {
+      // Between the two the table may have been changed by somebody else.
+      if let problem = flows.problem { throw RegistrationError.table(problem) }
       let now = MonotonicClock.now
-      let snapshot = try RepairSnapshot.take(request.socket.number, markMask: mark.mask)
+      let snapshot = try RepairSnapshot.take(request.socket.number)
       let image = LedgerImage(registering: snapshot.state, as: request.identity, unsent: snapshot.unsentCount)
       let connection = try LiveConnection(
         ledger: Ledger(image), socket: request.socket, state: snapshot.state, owner: request.owner)
@@ -93,20 +109,17 @@ final class Registrar {
       }
       unacknowledged.append((feed.source.outgoing.position, outcome, request.completion))
     } catch {
-      table.stopPassing(request.flow)
-      try? mark.clear(on: request.socket.number)
       request.completion(.failure(RegistrationError(error)))
     }
   }
 
   /// Takes back what has no baseline yet, and answers the rest as far as it has come.
   func abandonAll() {
-    for (_, request) in marked {
-      table.stopPassing(request.flow)
-      try? mark.clear(on: request.socket.number)
+    for (_, request) in queued {
+      leave(request.flow)
       request.completion(.failure(.unsupported("the daemon is about to start again: register it then")))
     }
-    marked = []
+    queued = []
     timer?.disarm()
     let waiting = unacknowledged
     unacknowledged = []
@@ -138,6 +151,8 @@ final class Registrar {
 enum RegistrationError: Error {
   case unsupported(String)
   case system(SystemCallError)
+  /// The packet table did not take the flow, or is not in force.
+  case table(String)
 
   init(_ error: any Error) {
     switch error {

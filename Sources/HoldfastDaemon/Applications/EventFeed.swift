@@ -11,6 +11,8 @@ enum EventKind: String, CaseIterable {
   case ended
   case lost
   case orphaned
+  /// Whether clients can reach a host of the pair.
+  case links
   /// Events that were left out because there were too many.
   case skipped
 }

@@ -24,7 +24,7 @@ extension Pair {
         active.endAsClosed(connection)
         continue
       }
-      if policy.onExit == .failover, feed.source.phase == .synced { moves = true }
+      if policy.onExit == .failover, feed.source.phase == .synced, machine.mayHandOver { moves = true }
       connection.owner = nil
       held.append(connection)
     }
@@ -82,23 +82,18 @@ extension Pair {
   /// A takeover of our own connections: the sockets end without a packet and come up again from their ledgers.
   private func rebuild(_ connections: [LiveConnection], policies: Configuration) {
     let begun = MonotonicClock.now
-    // While there is no socket the kernel would answer for it: everything goes through the queue.
-    rules.setClaim(true, for: index)
-    path.strangers = .pass
-    unclaim?.set(at: begun + Self.narrowAfter)
     do {
       var book = LedgerBook()
       for connection in connections { try active.withdraw(connection) }
       // What the old sockets have sent is in the queue by now, and belongs to the ledgers.
       try path.drain()
-      for connection in connections {
-        table.remove(connection)
-        book.insert(connection.ledger)
-      }
+      for connection in connections { book.insert(connection.ledger) }
       let takeover = try Takeover(
-        of: book, obstacle: nil, path: path, table: table, mark: mark, sender: sender, loop: loop, begun: begun,
+        of: book, obstacle: nil, path: path, table: table, flows: flows, sender: sender, loop: loop, begun: begun,
         logger: logger)
       self.takeover = takeover
+      // Their flows stay in the packet table: while there is no socket the kernel would answer what comes with a reset.
+      for connection in connections { table.remove(connection) }
       takeover.onRestored = { [weak self] connection in
         connection.isOrphan = true
         self?.restored(connection, patience: policies.policy(of: connection.ledger.identity.service).hold)

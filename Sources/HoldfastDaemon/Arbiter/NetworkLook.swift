@@ -8,6 +8,8 @@ internal import TCPModel
 /// of them is cut off from the rest.
 final class NetworkLook: Arbiter {
   private let probe: AddressProbe
+  /// Through a link without carrier nobody is seen, whoever is there. nil where links are not tracked.
+  private let links: LinkWatch?
   private let loop: EventLoop
   private var timer: Timer?
   private var open: (question: PairMachine.Question, completion: (PairMachine.Answer) -> Void)?
@@ -27,6 +29,7 @@ final class NetworkLook: Arbiter {
 
   init(_ configuration: Configuration.Pair, loop: EventLoop) throws(SystemCallError) {
     probe = AddressProbe(configuration.addresses, witnesses: configuration.solo.witnesses)
+    links = configuration.tracksLinks ? try LinkWatch(configuration) : nil
     self.loop = loop
     let heartbeat = configuration.heartbeat
     asks = .network(lead: min(Self.time + heartbeat.interval, heartbeat.deadAfter / 2))
@@ -59,6 +62,9 @@ final class NetworkLook: Arbiter {
       return answer(.refused(reason: "somebody else answers for \(address)\(owner.isEmpty ? "" : ", at \(owner)")"))
     }
     if now >= begun + Self.time {
+      if let problem = links?.linkProblem {
+        return answer(.unavailable(reason: "cannot look at the network: \(problem)"))
+      }
       let silent = probe.silent.map { "\($0)" }.sorted()
       return answer(
         silent.isEmpty

@@ -27,8 +27,10 @@ public struct Configuration: Sendable, Equatable {
     public var controlMode: UInt32 = 0o660
     /// The group that owns the control socket; `nil`: the daemon's own.
     public var controlGroup: String?
-    /// The bits of packet marks that are the daemon's own: contiguous, and wide enough to number the pairs from 1.
-    public var markMask: UInt32 = 0x00f0_0000
+    /// The key `mark_mask` of earlier releases is there: it has no effect any more.
+    public var hasMarkMask = false
+    /// Whether nobody but the daemon may change its packet table, where the kernel can see to that (Linux 6.9).
+    public var ownedTable = true
     /// The first netfilter queue; each pair takes two.
     public var queueBase: UInt16 = 4200
     /// How long a restored connection waits for an application to adopt it.
@@ -52,6 +54,14 @@ public struct Configuration: Sendable, Equatable {
     public var solo = Solo()
     /// What becomes of the connections when the daemon ends in order on the active host.
     public var onStop = OnStop.switchover
+    /// Between two announcements of the addresses when nothing happens; 0 for none.
+    public var announceRefresh: UInt64 = 60_000_000_000
+    /// Whether this host watches how clients reach it, says so, and moves the pair when they reach the other host alone.
+    public var tracksLinks = true
+    /// For how long that must be so.
+    public var linkDownAfter: UInt64 = 500_000_000
+    /// Neighbours of which one must answer, or clients do not reach this host.
+    public var witnesses: [IPAddress] = []
 
     public init(
       name: String, addresses: [ServiceAddress], prefer: Prefer, replication: Replication, heartbeat: Heartbeat,

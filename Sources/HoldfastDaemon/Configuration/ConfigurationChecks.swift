@@ -43,9 +43,14 @@ extension Configuration {
         [("heartbeat.paths[\(place)].local", path.local), ("heartbeat.paths[\(place)].peer", path.peer)]
       }
       let ends = [("replication.local", pair.replication.local), ("replication.peer", pair.replication.peer)] + paths
-      for (place, witness) in pair.solo.witnesses.enumerated() where addresses[witness] != nil {
-        throw table.error(
-          "solo.witnesses[\(place)]", .conflict("\(witness) is a service address: it answers where a host is active"))
+      let witnesses = [
+        ("solo.witnesses", pair.solo.witnesses), ("witnesses", table.has("witnesses") ? pair.witnesses : []),
+      ]
+      for (key, list) in witnesses {
+        for (place, witness) in list.enumerated() where addresses[witness] != nil {
+          throw table.error(
+            "\(key)[\(place)]", .conflict("\(witness) is a service address: it answers where a host is active"))
+        }
       }
       for (key, end) in ends where addresses[end.address] != nil {
         throw table.error(key, .conflict("\(end.address) is a service address and moves between the hosts"))
@@ -55,11 +60,6 @@ extension Configuration {
 
   /// - Parameter table: the one of the node.
   func checkResources(_ table: TableReader) throws(ConfigurationError) {
-    let room = Int((UInt64(1) << UInt64(node.markMask.nonzeroBitCount)) - 1)
-    guard pairs.count <= room else {
-      let mask = "0x" + String(node.markMask, radix: 16)
-      throw table.error("mark_mask", .conflict("\(mask) can number \(room) pairs, and there are \(pairs.count)"))
-    }
     let last = Int(node.queueBase) + 2 * pairs.count - 1
     guard last <= Int(UInt16.max) else {
       throw table.error(

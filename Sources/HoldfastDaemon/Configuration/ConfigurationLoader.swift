@@ -22,7 +22,7 @@ extension Configuration {
   }
 
   /// That every pair can show its certificate.
-  private func checkKeys(file: String) throws(ConfigurationError) {
+  func checkKeys(file: String) throws(ConfigurationError) {
     for (index, pair) in pairs.enumerated() {
       guard case .tls(let trust) = pair.replication.security else { continue }
       func mistake(_ key: String, _ text: String) -> ConfigurationError {
@@ -43,7 +43,7 @@ extension Configuration {
 
   private init(_ root: TableReader) throws(ConfigurationError) {
     let nodeKeys = [
-      "name", "control", "control_mode", "control_group", "mark_mask", "queue_base", "adopt_timeout",
+      "name", "control", "control_mode", "control_group", "mark_mask", "owned_table", "queue_base", "adopt_timeout",
       "connections_per_user",
     ]
     guard let node = try root.table("node", known: nodeKeys) else {
@@ -51,7 +51,11 @@ extension Configuration {
     }
     self.init(node: try Node(node), pairs: [])
     let readers = try root.tables(
-      "pair", known: ["name", "addresses", "prefer", "on_stop", "replication", "heartbeat", "solo"])
+      "pair",
+      known: [
+        "name", "addresses", "prefer", "on_stop", "announce_refresh", "track_links", "link_down_after", "witnesses", "replication",
+        "heartbeat", "solo",
+      ])
     guard !readers.isEmpty else { throw root.error("pair", .missing(expected: "at least one table [[pair]]")) }
     for reader in readers { pairs.append(try Pair(reader)) }
     try checkPairs(readers)

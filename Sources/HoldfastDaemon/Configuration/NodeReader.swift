@@ -23,14 +23,9 @@ extension Configuration.Node {
       }
       controlGroup = group
     }
-    if let mask = try table.integer("mark_mask", 1...Int(UInt32.max), expected: "a 32-bit mask, as in 0x00f00000") {
-      markMask = UInt32(mask)
-      guard markMask >> markMask.trailingZeroBitCount & ((markMask >> markMask.trailingZeroBitCount) &+ 1) == 0 else {
-        throw table.error(
-          "mark_mask",
-          .badValue(expected: "a mask whose bits are next to each other", found: "0x\(String(mask, radix: 16))"))
-      }
-    }
+    hasMarkMask =
+      try table.integer("mark_mask", 0...Int(UInt32.max), expected: "a 32-bit mask, as in 0x00f00000") != nil
+    if let isOwned = try table.flag("owned_table") { ownedTable = isOwned }
     if let base = try table.integer("queue_base", 0...65_534, expected: "a queue number from 0 to 65534") {
       queueBase = UInt16(base)
     }

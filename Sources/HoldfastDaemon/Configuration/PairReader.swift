@@ -33,9 +33,16 @@ extension Configuration.Pair {
       name: name, addresses: addresses, prefer: prefer, replication: try Replication(replication),
       heartbeat: try Heartbeat(heartbeat))
     if let onStop = try table.choice("on_stop", OnStop.self) { self.onStop = onStop }
+    if let time = try table.durationOrNever("announce_refresh", 1_000_000_000...86_400_000_000_000) {
+      announceRefresh = time
+    }
+    if let tracks = try table.flag("track_links") { tracksLinks = tracks }
+    if let time = try table.duration("link_down_after", 0...3_600_000_000_000) { linkDownAfter = time }
+    witnesses = try table.witnesses()
     guard let solo = try table.table("solo", known: ["arbiter", "policy", "expose_after", "witnesses"] + Solo.etcdKeys)
     else { return }
     self.solo = try Solo(solo)
+    if !table.has("witnesses") { witnesses = self.solo.witnesses }
     // The active host stays mute for so long, and by that its standby knows that the ledgers it holds still tell everything;
     // two heartbeats on top may have been lost.
     guard self.solo.policy == .hold || self.solo.exposeAfter > 2 * self.heartbeat.interval else {

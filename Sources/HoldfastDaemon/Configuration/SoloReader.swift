@@ -16,13 +16,7 @@ extension Configuration.Pair.Solo {
     }
     if let policy = try table.choice("policy", Configuration.Pair.Policy.self) { self.policy = policy }
     if let time = try table.duration("expose_after", 0...3_600_000_000_000) { exposeAfter = time }
-    let form = "an array of addresses such as \"10.77.0.254\""
-    for (text, key) in try table.strings("witnesses", expected: form) {
-      guard let address = IPAddress(text) else {
-        throw table.error(key, .badValue(expected: form, found: "\"\(text)\""))
-      }
-      witnesses.append(address)
-    }
+    witnesses = try table.witnesses()
     guard arbiter != .external || policy == .allow else {
       throw table.error(
         "policy", .conflict("\"hold\" would keep this host from what a cluster manager promotes it for"))
@@ -40,6 +34,21 @@ extension Configuration.Pair.Solo {
     } else if !witnesses.isEmpty {
       throw table.error("witnesses", .conflict("is for arbiter = \"none\": with another one the network is not asked"))
     }
+  }
+}
+
+extension TableReader {
+  /// The addresses of neighbours that are asked whether they answer; empty when the key is not there.
+  func witnesses() throws(ConfigurationError) -> [IPAddress] {
+    let form = "an array of addresses such as \"10.77.0.254\""
+    var witnesses: [IPAddress] = []
+    for (text, key) in try strings("witnesses", expected: form) {
+      guard let address = IPAddress(text) else {
+        throw error(key, .badValue(expected: form, found: "\"\(text)\""))
+      }
+      witnesses.append(address)
+    }
+    return witnesses
   }
 }
 

@@ -18,7 +18,7 @@ extension ConnectionInfo {
       protected: protected, received: Int(ledger.input.received), consumed: Int(ledger.input.consumed),
       sent: Int(max(ledger.output.sent, 0)), unacknowledged: ledger.output.unacknowledgedCount, replicaLag: lag,
       timestampOffset: clock.unit == .none ? 0 : Int(clock.value &- ticks),
-      timestampUnit: TimestampUnitName(clock.unit), obstacle: ledger.obstacle)
+      timestampUnit: TimestampUnitName(clock.unit), obstacle: live?.doubt ?? ledger.obstacle)
   }
 }
 

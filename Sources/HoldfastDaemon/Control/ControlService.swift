@@ -7,9 +7,12 @@ internal import TCPModel
 /// Answers the control socket for all pairs of this host.
 final class ControlService: ControlHandler {
   private let configuration: Configuration
+  /// Why the configuration is not that of its file.
+  private let problem: String?
   private let pairs: [Pair]
   private let desk: AdoptionDesk
   private let events: EventFeed
+  private let packetTable: () -> PacketTableStatus
   private let logger: Logger
   private let clients = ClientBook()
 
@@ -17,8 +20,13 @@ final class ControlService: ControlHandler {
   private static let serviceLimit = 64
   private static let keyLimit = 4096
 
-  init(configuration: Configuration, pairs: [Pair], desk: AdoptionDesk, events: EventFeed, logger: Logger) {
+  init(
+    configuration: Configuration, problem: String?, pairs: [Pair], desk: AdoptionDesk, events: EventFeed,
+    packetTable: @escaping () -> PacketTableStatus, logger: Logger
+  ) {
+    self.packetTable = packetTable
     self.configuration = configuration
+    self.problem = problem
     self.pairs = pairs
     self.desk = desk
     self.events = events
@@ -178,7 +186,10 @@ final class ControlService: ControlHandler {
   }
 
   func getStatus(reply: Reply<StatusReply>) {
-    reply.succeed(StatusReply(node: configuration.node.name, pairs: pairs.map(\.status)))
+    reply.succeed(
+      StatusReply(
+        node: configuration.node.name, pairs: pairs.map(\.status), packetTable: packetTable(),
+        configurationProblem: problem))
   }
 
   func listConnections(_ call: ListConnectionsCall, reply: Reply<ListConnectionsReply>) {

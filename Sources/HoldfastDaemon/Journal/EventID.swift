@@ -8,8 +8,12 @@ public import Logging
 public enum EventID: String, CaseIterable, Sendable {
   /// The daemon runs, and its rules are in the kernel.
   case started = "6c5949ab0aa14aeb9509909378ed8c19"
-  /// The configuration cannot be used; the daemon did not start.
+  /// The configuration cannot be used: a daemon did not start, or one that runs does not restart.
   case configurationInvalid = "74fd923123b540db887d974841f91777"
+  /// The configuration cannot be used, and a restarted daemon goes on with the last good one.
+  case lastGoodConfiguration = "a45f647310e4475dae52d802b5ac017d"
+  /// A pair is no longer in the configuration, and its connections have been moved or reset.
+  case pairRemoved = "3311e5aabc4c4793a1d0e35e704ef551"
   /// A pair has another role on this host.
   case roleChanged = "9e1b650e0901406783af792fc4deb453"
   /// The other host of a pair is there.
@@ -30,6 +34,12 @@ public enum EventID: String, CaseIterable, Sendable {
   case connectionLost = "7ce8b3f44a304b0f86b8f0dafe05d50f"
   /// A service address was added to or removed from an interface of this host.
   case addressMoved = "fe58b4de0c8b42ca89b31a2baf323291"
+  /// A service address was gone from the host that holds it, and is back.
+  case addressLost = "2ff43b3d497e905a210df29e268e4a56"
+  /// It cannot be put back.
+  case addressUnavailable = "cb38a7b33aca5e0ddab688ba2a51d67b"
+  /// A service address is on a host that does not hold it.
+  case addressUnexpected = "eb6f3acc78474bf00ac584fb558addfa"
   /// Both hosts believe that the connections are theirs.
   case splitBrainDetected = "ddbe6a4a285648ddb4de1e5cbdced2e5"
   /// This host gave up its connections because they belong to the other.
@@ -54,6 +64,18 @@ public enum EventID: String, CaseIterable, Sendable {
   case channelInPlaintext = "51f0545a940946e7954382f768e87b5c"
   /// A daemon goes on with the connections that the one before it has left.
   case resumed = "fd8026e936d0464290205011e19fb5bc"
+  /// Another program has changed the packet table: packets may have passed unrecorded.
+  case tableChanged = "635ad397c9394e5b84b7668972583202"
+  /// The packet table is in force again after a time in which the kernel did not take it.
+  case tableInForce = "05fce44c224c4ef089aa6c9a49e6b104"
+  /// Clients cannot reach this host at the service addresses: a link is down, or no witness answers.
+  case linkLost = "deb2c5eea05c4e6ba0ebe420776788eb"
+  /// They can again.
+  case linkFound = "85c50144caac4f5b9b9260d9ee809eeb"
+  /// The other host says that clients cannot reach it at the service addresses.
+  case peerLinkLost = "e498217ef7e1400d9a66b835c7620d70"
+  /// It says that they can again.
+  case peerLinkFound = "855eeeea4312480fbca8bd9e809f8177"
   /// The daemon ends in order.
   case stopping = "4d2ddf1244164d8fba906371168691f3"
 

@@ -20,14 +20,16 @@ extension Pair {
   func switchover(completion: @escaping (Result<Void, ControlError>) -> Void) {
     guard machine.role == .active else { return completion(.failure(.notActive(pair: name))) }
     guard machine.replication == .synced, takeover == nil else { return completion(.failure(.notSynced(pair: name))) }
+    if let unfitness { return completion(.failure(unfitness)) }
     switchovers.append(completion)
     handle(.switchover)
   }
 
   func prepareHandOver() {
     logger.event(
-      .switchover, "switchover: the connections move to the other host",
+      .switchover, "switchover: \(moveReason ?? "the connections move to the other host")",
       metadata: ["connections": "\(table.count)", "epoch": "\(machine.epoch)"])
+    moveReason = nil
     // What the kernel has queued by now is still seen; what comes later waits there.
     path.process()
     packets?.setEnabled(false)
@@ -75,10 +77,8 @@ extension Pair {
     active.abandonAll()
     server?.sayGoodbye(.handover)
     // What comes now is dropped.
-    path.strangers = .drop
+    path.isOwner = false
     packets?.setEnabled(true)
-    unclaim?.disarm()
-    rules.setClaim(true, for: index)
     server?.detach("this host has handed over")
     logger.event(.roleChanged, "handed over", metadata: ["role": "fenced", "epoch": "\(machine.epoch)"])
     leave()

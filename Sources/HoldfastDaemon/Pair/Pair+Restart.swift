@@ -23,7 +23,7 @@ extension Pair {
     }
     handle(.restart)
     do {
-      try rules.mute(index)
+      try flows.mute()
       try path.drain()
     } catch {
       logger.error("cannot stop the packets", metadata: ["error": "\(error)"])
@@ -64,9 +64,6 @@ extension Pair {
         RestartImage.Connection(
           connection, isOffered: waiting.contains(connection.id) || desk.isOffering(connection))
       },
-      passing: table.passingFlows(now: MonotonicClock.now).map { flow, deadline in
-        RestartImage.Passing(local: "\(flow.local)", peer: "\(flow.peer)", until: deadline)
-      },
       wasAlone: machine.isAlone,
       // The last heartbeats are still to be sent; clocks run at different speeds.
       standbyWaits: MonotonicClock.now + machine.configuration.restartPatience / 10 * 9)
@@ -83,16 +80,9 @@ extension Pair {
       for socket in sockets { try? RestoredSocket.abandonSilently(socket.number) }
       return logger.warning("the connections of the daemon before this one are of an earlier epoch: they end")
     }
-    let now = MonotonicClock.now
     active.resume(epoch: image.epoch, counter: image.counter)
-    path.strangers = .known
+    path.isOwner = true
     holder.resume()
-    for passing in image.passing {
-      guard let local = Endpoint(passing.local), let peer = Endpoint(passing.peer), passing.until > now else {
-        continue
-      }
-      table.letPass(Flow(local: local, peer: peer), until: passing.until)
-    }
     for (connection, socket) in zip(image.connections, sockets) {
       do {
         guard let ledger = connection.ledger else { continue }
@@ -143,12 +133,16 @@ extension Pair {
     questions?.set(at: MonotonicClock.now + interval)
   }
 
+  /// Ledgers were begun anew while their connections go on: what traffic does not tell in a moment the peers are asked.
+  func askSoon() { askAgain(after: Self.promptQuestion) }
+
   func askOnceMore() {
     guard machine.role == .active else { return }
     ask(table.all.filter(\.awaitsPeer))
     askAgain(after: min(2 * questionInterval, Self.lastQuestion))
   }
   private static let firstQuestion: UInt64 = 600_000_000
+  private static let promptQuestion: UInt64 = 50_000_000
   private static let lastQuestion: UInt64 = 20_000_000_000
 
   private func ask(_ connections: some Sequence<LiveConnection>) {

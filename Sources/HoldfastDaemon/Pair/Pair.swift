@@ -12,9 +12,9 @@ final class Pair {
   let loop: EventLoop
   let logger: Logger
   let desk: AdoptionDesk
-  let rules: RuleBook
-  let index: Int
-  let mark: PacketMark
+  let flows: PairFlows
+  let leftovers = LeftoverFlows()
+  let doubts: Doubts
   let sender: RawSender
 
   var machine: PairMachine
@@ -22,7 +22,7 @@ final class Pair {
   let feed: ReplicationFeed
   let table = ConnectionTable()
   let sampler: Sampler
-  private let optionWatch: OptionWatch
+  let optionWatch: OptionWatch
   let path: PacketPath
   let active: ActiveSide
   let holder: AddressHolder
@@ -53,7 +53,15 @@ final class Pair {
   var ticker: Timer?
   private var lastTick = MonotonicClock.now
   private var pathWatch: PathWatch
-  var unclaim: Timer?
+  /// Looks whether the sockets of left-over flows are gone.
+  var pruning: Timer?
+  /// Before this the host does not move the pair again because it cannot hold an address, ns.
+  var nextMove: UInt64 = 0
+  /// nil where the configuration does not want it.
+  let links: LinkWatch?
+  var linkJournal = LinkJournal()
+  /// Why the pair moves by itself.
+  var moveReason: String?
   var rejections = LogThrottle()
   /// Whoever asked for the switchover that is under way.
   var switchovers: [(Result<Void, ControlError>) -> Void] = []
@@ -90,10 +98,10 @@ final class Pair {
   var onStatusChange: (() -> Void)?
 
   init(
-    _ configuration: Configuration.Pair, node: Configuration.Node, instance: UInt64, index: Int, mark: PacketMark,
-    queues: (ingress: UInt16, egress: UInt16), resuming image: RestartImage.Pair?, rules: RuleBook,
+    _ configuration: Configuration.Pair, node: Configuration.Node, instance: UInt64,
+    queues: (ingress: UInt16, egress: UInt16), resuming image: RestartImage.Pair?, flows: PairFlows,
     manager: AddressManager,
-    announcer: Announcer,
+    announcer: Announcer, addressFeed: AddressFeed,
     desk: AdoptionDesk,
     loop: EventLoop, logger: Logger
   ) throws {
@@ -103,9 +111,7 @@ final class Pair {
     self.node = node.name
     adoptTimeout = node.adoptTimeout
     self.instance = instance
-    self.index = index
-    self.mark = mark
-    self.rules = rules
+    self.flows = flows
     self.desk = desk
     self.loop = loop
     self.logger = logger
@@ -128,17 +134,21 @@ final class Pair {
         PairMachine(rulesOfMachine, instance: instance, epoch: epochs.epoch, now: MonotonicClock.now)
       }
     pathWatch = PathWatch(paths: configuration.heartbeat.paths.count, deadAfter: configuration.heartbeat.deadAfter)
+    links = configuration.tracksLinks ? try LinkWatch(configuration) : nil
     feed = try ReplicationFeed(gateIsOpen: false, loop: loop)
     sampler = try Sampler(feed: feed, loop: loop)
-    optionWatch = try OptionWatch(table: table, feed: feed, markMask: mark.mask, loop: loop)
+    optionWatch = try OptionWatch(table: table, feed: feed, loop: loop)
     path = try PacketPath(
-      ingressQueue: queues.ingress, egressQueue: queues.egress, table: table, feed: feed, sampler: sampler,
-      logger: logger)
+      ingressQueue: queues.ingress, egressQueue: queues.egress, table: table, leftovers: leftovers, feed: feed,
+      sampler: sampler, logger: logger)
     active = try ActiveSide(
-      pair: configuration.name, table: table, feed: feed, path: path, sampler: sampler, mark: mark, desk: desk,
+      pair: configuration.name, table: table, feed: feed, path: path, sampler: sampler, flows: flows, desk: desk,
       loop: loop, logger: logger)
+    doubts = try Doubts(pair: configuration.name, table: table, feed: feed, loop: loop, logger: logger)
     holder = try AddressHolder(
-      configuration.addresses, manager: manager, announcer: announcer, loop: loop, logger: logger)
+      configuration.addresses, manager: manager, announcer: announcer, feed: addressFeed,
+      refresh: configuration.announceRefresh, peerSilence: configuration.heartbeat.deadAfter, loop: loop, logger: logger
+    )
     neighbourhood = try Neighbourhood(loop: loop, logger: logger)
     security = try ChannelSecurity(configuration.replication)
     heartbeats = try HeartbeatPaths(
@@ -146,6 +156,7 @@ final class Pair {
       seal: security.heartbeatSeal(pair: configuration.name), loop: loop)
     sender = try RawSender()
     try connect()
+    connectTable()
   }
 
   /// Ties events to the machine.
@@ -153,12 +164,14 @@ final class Pair {
     packets = try loop.addIO(
       path.descriptor, .readable, priority: LoopPriority.packets, description: "packets of \(name)"
     ) { [weak self] _ in self?.path.process() }
+    holder.onCannotHold = { [weak self] in self?.cannotHold($0) }
     heartbeats.compose = { [unowned self] in machine.heartbeat(sequence: $0) }
     heartbeats.onHeartbeat = { [weak self] path, heartbeat in
       guard let self else { return }
       peerName = heartbeat.node
       withdrawLeftovers(heartbeat)
       handle(.heartbeat(path: path, heartbeat))
+      holder.peerIsHeard(isActive: heartbeat.role == .active)
     }
     heartbeats.onRumour = { [weak self] heartbeat in self?.handle(.rumour(heartbeat)) }
     heartbeats.onRejected = { [weak self] path, reason in self?.rejected(path, reason) }
@@ -181,7 +194,11 @@ final class Pair {
     client.onFollowing = { [weak self] source in
       self?.handle(.following(epoch: source.epoch, instance: source.instance))
     }
-    client.onConnection = { [weak self] flow in self?.neighbourhood.learn(flow.peer.address) }
+    client.onConnection = { [weak self] flow in
+      self?.neighbourhood.learn(flow.peer.address)
+      self?.flows.changed(flow)
+    }
+    client.onForgotten = { [weak self] flow in self?.flows.changed(flow) }
     client.onSynced = { [weak self] in self?.handle(.syncCompleted) }
     client.onDetach = { [weak self] reason in
       self?.logger.warning("lost the active host's stream", metadata: ["reason": "\(reason)"])
@@ -205,8 +222,8 @@ final class Pair {
       [weak self] in
       self?.askOnceMore()
     }
-    unclaim = try loop.addTimer(priority: LoopPriority.background, description: "rules of \(name)") { [weak self] in
-      self?.narrowRules()
+    pruning = try loop.addTimer(priority: LoopPriority.background, description: "old flows of \(name)") {
+      [weak self] in self?.pruneLeftovers()
     }
     offering = try loop.addDeferred(priority: LoopPriority.control, description: "offers of \(name)") { [weak self] in
       self?.offerSome()
@@ -253,6 +270,7 @@ final class Pair {
     lastTick = now
     detachStalled(observed)
     lookAtPaths(observed)
+    lookAtLinks(observed)
     handle(.tick)
     path.speak(until: MonotonicClock.now + configuration.heartbeat.deadAfter)
     sendHeartbeat()
@@ -330,6 +348,7 @@ final class Pair {
           switch error {
           case .unsupported(let reason): .unsupportedSocket(reason: reason)
           case .system(let error): .unsupportedSocket(reason: "\(error)")
+          case .table(let reason): .unsupportedSocket(reason: reason)
           }
         })
     }

@@ -6,10 +6,6 @@ internal import Replication
 internal import TCPModel
 
 extension Pair {
-  /// How long after a takeover the rules go on sending every packet of the addresses through the queue, ns: changing them
-  /// costs the loop a few milliseconds, which the first packets after a takeover should not pay.
-  static let narrowAfter: UInt64 = 1_000_000_000
-
   /// Carries out what the machine decided, in order.
   func perform(_ actions: [PairMachine.Action]) {
     for action in actions { perform(action) }
@@ -24,9 +20,8 @@ extension Pair {
       client?.forgetLedgers()
       finishSwitchover(.failure(.notSynced(pair: name)))
       active.epoch = epoch
-      path.strangers = .pass
+      path.isOwner = true
       holder.take()
-      unclaim?.set(at: MonotonicClock.now + Self.narrowAfter)
     case .takeOver(let decision): takeOver(decision)
     case .becomeStandby(let reason):
       logger.event(.roleChanged, "standby", metadata: ["role": "standby", "reason": "\(reason)"])
@@ -59,6 +54,7 @@ extension Pair {
     case .ask(let question): ask(question)
     case .note(.notPermitted(let purpose, let reason)): notPermitted(purpose, reason)
     case .note(.pathAlive): break  // `lookAtPaths` says so.
+    case .note(.movesToReachable(let node)): movesToReachable(node)
     case .note(.conflict(let node, let epoch)):
       logger.event(
         .splitBrainDetected, level: .error, "the peer is active too, in an earlier epoch",
@@ -92,8 +88,9 @@ extension Pair {
     do {
       let takeover = try Takeover(
         of: ledgers, obstacle: decision.areLedgersUsable ? nil : "the ledgers are older than what the peer has seen",
-        path: path, table: table, mark: mark, sender: sender, loop: loop, begun: begun, logger: logger)
+        path: path, table: table, flows: flows, sender: sender, loop: loop, begun: begun, logger: logger)
       self.takeover = takeover
+      flows.settle()
       takeover.onRestored = { [weak self] connection in
         if let self { restored(connection, patience: adoptTimeout) }
       }
@@ -104,10 +101,10 @@ extension Pair {
       holder.whenUsable { [weak takeover] in takeover?.start() }
     } catch {
       logger.event(.takeoverFailed, level: .critical, "takeover failed", metadata: ["error": "\(error)"])
-      path.strangers = .pass
+      path.isOwner = true
       holder.take()
+      for ledger in ledgers.all { flows.changed(ledger.flow) }
     }
-    unclaim?.set(at: MonotonicClock.now + Self.narrowAfter)
   }
 
   /// Restoring the next connections, and the packets of those that stand, go before what an application is told.
@@ -159,19 +156,10 @@ extension Pair {
     }
   }
 
-  /// The first packets are through: from here on only registered sockets' packets take the way through the queue.
-  func narrowRules() {
-    guard machine.role == .active else { return }
-    path.strangers = .known
-    rules.setClaim(false, for: index)
-  }
-
   private func becomeStandby() {
-    path.strangers = .drop
-    unclaim?.disarm()
+    path.isOwner = false
     neighbourhood.forget()
     server?.detach("this host is standby")
-    rules.setClaim(true, for: index)
     holder.drop()
     endLeftovers()
     client?.follow()
@@ -182,6 +170,9 @@ extension Pair {
   private func endLeftovers() {
     do {
       try LeftoverSockets.end(at: configuration.addresses.map(\.address))
+      // Their last words go to the queue.
+      try path.drain()
+      leftovers.prune(to: [])
     } catch {
       logger.warning("cannot end old connections of the service", metadata: ["error": "\(error)"])
     }
@@ -214,7 +205,10 @@ extension Pair {
 
   func end() {
     switch machine.role {
-    case .active: active.unprotectAll()
+    case .active:
+      // Nothing that a standby holds is current from here on.
+      server?.sayGoodbye(.leaving)
+      active.unprotectAll()
     case .standby: client?.sayGoodbye()
     case .starting, .fenced: break
     }
@@ -228,8 +222,7 @@ extension Pair {
     path.interceptor = nil
     // First nothing leaves, then nothing comes, then the sockets end without a packet.
     feed.source.gate.close()
-    path.strangers = .drop
-    rules.setClaim(true, for: index)
+    path.isOwner = false
     holder.drop()
     active.abandonAll()
     server?.detach("this host was fenced")

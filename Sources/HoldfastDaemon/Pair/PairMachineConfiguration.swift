@@ -7,6 +7,7 @@ extension PairMachine.Configuration {
       node: node, pair: pair.name, prefersActive: pair.prefer == .active, paths: pair.heartbeat.paths.count,
       interval: pair.heartbeat.interval, deadAfter: pair.heartbeat.deadAfter, exposeAfter: pair.solo.exposeAfter,
       mayExpose: pair.solo.policy == .allow, restartPatience: pair.heartbeat.restartPatience, asks: asks,
-      arbiterKnowsEpochs: pair.solo.arbiter != .external)
+      arbiterKnowsEpochs: pair.solo.arbiter != .external, tracksLinks: pair.tracksLinks,
+      linkDownAfter: pair.linkDownAfter)
   }
 }

@@ -18,12 +18,15 @@ extension Pair {
         malformed: heartbeats.rejected.malformed, forged: heartbeats.rejected.forged,
         replayed: heartbeats.rejected.replayed, reflected: heartbeats.rejected.reflected),
       denial: denial, arbiterProblem: arbiter?.problem,
+      reachable: links.map { $0.problem == nil }, linkProblem: links?.problem.map { "\($0)" },
+      peerReachable: machine.isPeerReachable,
       heartbeatPaths: configuration.heartbeat.paths.enumerated().map { index, path in
         let heard = machine.lastHeard(path: index)
         return HeartbeatPath(
           local: "\(path.local)", peer: "\(path.peer)", alive: machine.isAlive(path: index, now: now),
           lastHeardMilliseconds: heard.map { Int((now - min($0, now)) / 1_000_000) })
-      })
+      },
+      addressStates: holder.status)
   }
 
   private var replicationState: ReplicationState {
@@ -47,7 +50,7 @@ extension Pair {
 
   /// The standby could continue this connection now.
   func isProtected(_ connection: LiveConnection) -> Bool {
-    feed.source.phase == .synced && connection.ledger.obstacle == nil
+    feed.source.phase == .synced && connection.doubt == nil && connection.ledger.obstacle == nil
       && (connection.baselinePosition ?? 0) <= feed.source.acknowledged
   }
 

@@ -22,6 +22,8 @@ final class ReplicationClient {
   private var linger: Timer?
   private var isLingering = false
   private(set) var replica = Replica()
+  /// Flows of the ledgers that a sync replaces.
+  private(set) var formerFlows: Set<Flow> = []
   private(set) var source: Hello?
   private var isFollowing = false
   private var lastFailure: String?
@@ -30,6 +32,8 @@ final class ReplicationClient {
   var onFollowing: ((Hello) -> Void)?
   /// A connection has become known.
   var onConnection: ((Flow) -> Void)?
+  /// A connection is known no longer.
+  var onForgotten: ((Flow) -> Void)?
   var onSynced: (() -> Void)?
   var onGoodbye: ((Goodbye) -> Void)?
   /// The channel broke: the ledgers are no longer current.
@@ -93,11 +97,19 @@ final class ReplicationClient {
   /// The ledgers, for a takeover; following ends.
   func takeLedgers() -> LedgerBook {
     let ledgers = replica.takeLedgers()
+    let former = formerFlows
+    formerFlows = []
+    for flow in former { onForgotten?(flow) }
     stop()
     return ledgers
   }
 
-  func forgetLedgers() { replica.reset() }
+  func forgetLedgers() {
+    let flows = formerFlows.union(replica.ledgers.all.map(\.flow))
+    formerFlows = []
+    replica.reset()
+    for flow in flows { onForgotten?(flow) }
+  }
 
   private func attempt() {
     guard isFollowing else { return }
@@ -167,8 +179,15 @@ final class ReplicationClient {
   private func take(_ frame: Frame) throws(ProtocolError) {
     guard source != nil else { return try greet(frame) }
     if frame.type != FrameType.ingress.rawValue, frame.type != FrameType.consumed.rawValue { isAwaited = true }
+    // Nothing is said of flows that a new sync begins with: they stay in the table until it has ended.
+    let ended = frame.type == FrameType.release.rawValue ? replica.ledgers[frame.connection]?.flow : nil
+    if frame.type == FrameType.syncBegin.rawValue { formerFlows.formUnion(replica.ledgers.all.map(\.flow)) }
+    defer { if let ended { onForgotten?(ended) } }
     switch try replica.fold(frame, now: MonotonicClock.now) {
-    case .synced?: onSynced?()
+    case .synced?:
+      for flow in formerFlows { onForgotten?(flow) }
+      formerFlows = []
+      onSynced?()
     case .goodbye(let kind)?: onGoodbye?(kind)
     case nil:
       if frame.type == FrameType.baseline.rawValue, let ledger = replica.ledgers[frame.connection] {

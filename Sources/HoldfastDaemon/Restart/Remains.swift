@@ -8,16 +8,12 @@ internal import TCPModel
 /// The packet rules of the dead daemon are in force and nobody reads their queues, so nothing of the connections passes: each ledger is
 /// begun where its socket is, and says what it lacks (`LedgerGap`).
 struct Remains {
-  private let markMask: UInt32
   private let logger: Logger
   private let decoder = JSONDecoder()
   private var tenures: [String: SocketKeep.Tenure] = [:]
   private var sockets: [UInt64: (record: SocketRecord, socket: SharedDescriptor)] = [:]
 
-  init(markMask: UInt32, logger: Logger) {
-    self.markMask = markMask
-    self.logger = logger
-  }
+  init(logger: Logger) { self.logger = logger }
 
   /// Takes everything off a shelf. What cannot be read ends without a packet.
   mutating func gather(from root: Int32) {
@@ -65,7 +61,7 @@ struct Remains {
     var kept: [SharedDescriptor] = []
     for tenure in tenures.values {
       var pair = RestartImage.Pair(
-        name: tenure.pair, epoch: tenure.epoch, counter: tenure.counter, connections: [], passing: [],
+        name: tenure.pair, epoch: tenure.epoch, counter: tenure.counter, connections: [],
         wasAlone: tenure.isAlone)
       for (record, socket) in sockets.values where record.pair == tenure.pair {
         guard let connection = connection(record, socket) else { continue }
@@ -83,7 +79,7 @@ struct Remains {
 
   private func connection(_ record: SocketRecord, _ socket: SharedDescriptor) -> RestartImage.Connection? {
     do {
-      return record.connection(at: try SocketSurvey(socket.number, markMask: markMask))
+      return record.connection(at: try SocketSurvey(socket.number))
     } catch {
       logger.debug("the connection has ended", metadata: ["error": "\(error)"])
       return nil

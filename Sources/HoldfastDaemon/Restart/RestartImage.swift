@@ -24,8 +24,6 @@ struct RestartImage: Codable {
     /// The last number that was given to a connection in this epoch.
     var counter: UInt64
     var connections: [Connection]
-    /// Flows whose packets pass, for the last words of what has ended: until when, ns.
-    var passing: [Passing]
     /// Nobody was behind this host who could have gone on in its place.
     var wasAlone: Bool?
     /// Until when the standby was asked to wait, CLOCK_MONOTONIC, ns; nil when it was not.
@@ -34,12 +32,6 @@ struct RestartImage: Codable {
     func behind(now: UInt64) -> PairMachine.Behind {
       wasAlone ?? false ? .nobody : now < standbyWaits ?? 0 ? .patientStandby : .standby
     }
-  }
-
-  struct Passing: Codable {
-    var local: String
-    var peer: String
-    var until: UInt64
   }
 
   struct Connection: Codable {

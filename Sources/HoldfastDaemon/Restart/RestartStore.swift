@@ -1,6 +1,7 @@
 internal import DaemonSupport
 internal import LinuxNetwork
 internal import Logging
+internal import TCPModel
 
 /// What the service manager keeps from one start of the daemon to the next.
 ///
@@ -36,8 +37,7 @@ enum RestartStore {
 
   /// What the daemon before this one has left; nil when it has left nothing that can be used. Its sockets then end without a packet:
   /// the standby goes on with what it holds.
-  /// - Parameter markMask: the bits of SO_MARK that the rules use.
-  static func take(markMask: UInt32, logger: Logger) -> Kept? {
+  static func take(logger: Logger) -> Kept? {
     var file: SharedDescriptor?
     var received = ReceivedDescriptors()
     var shelves: [(name: String, root: SharedDescriptor)] = []
@@ -63,7 +63,7 @@ enum RestartStore {
     if let file {
       result = whole(file, kept, logger)
     } else if !shelves.isEmpty {
-      var remains = Remains(markMask: markMask, logger: logger)
+      var remains = Remains(logger: logger)
       for shelf in shelves { remains.gather(from: shelf.root.number) }
       result = remains.kept
     }
@@ -87,20 +87,29 @@ enum RestartStore {
 }
 
 extension RestartStore.Kept {
-  /// Gives each pair what was its own. What belongs to none any more ends without a packet.
-  func distribute(to pairs: [Pair], logger: Logger) {
+  /// Gives each pair what was its own.
+  /// - Returns: what belongs to none any more, to be ended when the packet rules are in force.
+  func distribute(to pairs: [Pair]) -> [Orphans] {
     var rest = sockets[...]
+    var orphans: [Orphans] = []
     for image in image.pairs {
       let mine = rest.prefix(image.connections.count)
       rest = rest.dropFirst(mine.count)
-      if let pair = pairs.first(where: { $0.name == image.name }) {
-        pair.resume(image, sockets: mine)
-      } else {
-        logger.error(
-          "the configuration has no such pair any more: its connections end",
-          metadata: ["pair": "\(image.name)", "connections": "\(mine.count)"])
-        for socket in mine { try? RestoredSocket.abandonSilently(socket.number) }
+      guard let pair = pairs.first(where: { $0.name == image.name }) else {
+        orphans.append(Orphans(Array(mine), of: image, isPairGone: true))
+        continue
       }
+      // An address may have been taken from a pair that stays.
+      var served = image
+      var (servedSockets, others): ([SharedDescriptor], [SharedDescriptor]) = ([], [])
+      served.connections = zip(image.connections, mine).compactMap { connection, socket in
+        let isServed = connection.ledger.map { pair.serves($0.state.flow.local.address) } ?? true
+        if isServed { servedSockets.append(socket) } else { others.append(socket) }
+        return isServed ? connection : nil
+      }
+      if !others.isEmpty { orphans.append(Orphans(others, of: image, isPairGone: false)) }
+      pair.resume(served, sockets: servedSockets)
     }
+    return orphans
   }
 }

@@ -88,10 +88,8 @@ extension KernelCounters {
 }
 
 extension SocketRecord {
-  /// Begins the connection's ledger anew where its socket is.
-  /// - Returns: nil when the record is of another socket.
-  func connection(at survey: SocketSurvey) -> RestartImage.Connection? {
-    guard let outline, outline.state.flow == survey.flow else { return nil }
+  /// What the socket tells, as a ledger counts.
+  func survey(_ survey: SocketSurvey) -> LedgerSurvey {
     let info = survey.info
     let arrived = counters.received(info, hasFin: info.state.hasReceivedFin)
     let left = counters.acknowledged(info)
@@ -99,21 +97,37 @@ extension SocketRecord {
     // The FIN comes last: where anything waits, it waits too.
     let finSent = info.state.hasSentFin && survey.unsent == 0
     var options = survey.options
-    if isHasty == true { options.values[.maximumTimeout] = outline.state.options.values[.maximumTimeout] }
+    if isHasty == true, let outline {
+      options.values[.maximumTimeout] = outline.state.options.values[.maximumTimeout]
+    }
     let consumed = received + arrived.count - Int64(survey.unread.count)
-    let socket = LedgerSurvey(
+    return LedgerSurvey(
       sndNxt: left.sequence + inFlight, finSent: finSent,
       sent: acknowledged + left.count + Int64(inFlight) - (finSent ? 1 : 0),
       rcvNxt: arrived.sequence + (info.state.hasReceivedFin ? 1 : 0), finReceived: info.state.hasReceivedFin,
       consumed: consumed, unread: survey.unread, sendWindow: info.sendWindow, timestamp: survey.timestamp,
       options: options)
+  }
+
+  /// Begins the connection's ledger anew where its socket is.
+  /// - Returns: the ledger and what it lacks; nil when the record is of another socket.
+  func begun(at socket: SocketSurvey, cause: LedgerGap.Cause) -> (ledger: LedgerImage, gap: LedgerGap)? {
+    guard let outline, outline.state.flow == socket.flow else { return nil }
+    let survey = survey(socket)
+    let gap = LedgerGap(
+      output: survey.sndNxt, input: survey.consumed,
+      // From a socket that nobody has adopted yet nobody has read.
+      needsConfirmation: outline.identity.retention == .confirm && owner != nil, needsCheckpoint: hasCheckpoint,
+      cause: cause)
+    return (outline.begun(at: survey), gap)
+  }
+
+  /// What a daemon that follows one that crashed goes on with.
+  /// - Returns: nil when the record is of another socket.
+  func connection(at socket: SocketSurvey) -> RestartImage.Connection? {
+    guard let (ledger, gap) = begun(at: socket, cause: .daemonCrash) else { return nil }
     return RestartImage.Connection(
       counters: counters, owner: owner, isOrphan: false, isClosing: isClosing, isEnding: false, isOffered: owner == nil,
-      isHasty: isHasty, resendingUntil: resendingUntil,
-      gap: LedgerGap(
-        output: socket.sndNxt, input: consumed,
-        // From a socket that nobody has adopted yet nobody has read.
-        needsConfirmation: outline.identity.retention == .confirm && owner != nil, needsCheckpoint: hasCheckpoint),
-      ledger: outline.begun(at: socket))
+      isHasty: isHasty, resendingUntil: resendingUntil, gap: gap, ledger: ledger)
   }
 }

@@ -24,19 +24,21 @@ final class Takeover {
 
   private let path: PacketPath
   private let table: ConnectionTable
-  private let mark: PacketMark
+  private let flows: PairFlows
   private let sender: RawSender
   private let logger: Logger
   private var timer: Timer?
   private let begun: UInt64
 
-  private var ledgers: LedgerBook
+  private(set) var ledgers: LedgerBook
   /// Why none of them may be restored.
   private let obstacle: String?
   /// Connections whose peer has been asked and has not answered.
   private var asked: [UInt64: Ledger] = [:]
   private var held: [Flow: [(packet: UInt32, segment: Segment)]] = [:]
   private var attempts = 0
+  /// There are connections that need no answer and have had no turn yet.
+  private var isBeginning = false
   private var result = Result()
 
   var onComplete: ((Result) -> Void)?
@@ -50,15 +52,14 @@ final class Takeover {
   private static let initialWindow = 10
 
   init(
-    of ledgers: LedgerBook, obstacle: String?, path: PacketPath, table: ConnectionTable, mark: PacketMark,
-    sender: RawSender,
-    loop: EventLoop, begun: UInt64, logger: Logger
+    of ledgers: LedgerBook, obstacle: String?, path: PacketPath, table: ConnectionTable,
+    flows: PairFlows, sender: RawSender, loop: EventLoop, begun: UInt64, logger: Logger
   ) throws(SystemCallError) {
     self.ledgers = ledgers
     self.obstacle = obstacle
     self.path = path
     self.table = table
-    self.mark = mark
+    self.flows = flows
     self.sender = sender
     self.begun = begun
     self.logger = logger
@@ -67,7 +68,7 @@ final class Takeover {
 
   /// From here on packets of known connections are kept until their sockets stand.
   func hold() {
-    path.strangers = .pass
+    path.isOwner = true
     path.interceptor = { [weak self] packet, segment, flow in self?.intercept(packet, segment, flow) }
   }
 
@@ -85,8 +86,10 @@ final class Takeover {
       }
     }
     // Ask first: the answers travel while the others are restored.
+    isBeginning = true
     ask()
     for ledger in ready { restore(ledger, sentBoundary: ledger.output.sndUna) }
+    isBeginning = false
     finishIfDone()
   }
 
@@ -103,10 +106,16 @@ final class Takeover {
           "cannot ask a peer where it is", metadata: ["peer": "\(ledger.flow.peer)", "error": "\(error)"])
       }
     }
+    letQuestionsGo()
     attempts += 1
     guard !asked.isEmpty else { return }
     let next = attempts < Self.probeSchedule.count ? Self.probeSchedule[attempts] : Self.probeLimit
     timer?.set(at: begun + result.timeline.claimed + next)
+  }
+
+  /// Our own packets come through the queue as any of their flows. They do not wait there until all sockets have been restored.
+  private func letQuestionsGo() {
+    do { try path.drain() } catch { logger.error("packet queue failed", metadata: ["error": "\(error)"]) }
   }
 
   private func tick() {
@@ -125,7 +134,7 @@ final class Takeover {
     if let connection = table[flow] {
       return path.admit(packet, segment, connection)
     }
-    guard let ledger = ledgers[flow] else { return path.accept(packet.id) }
+    guard let ledger = ledgers[flow] else { return path.admitStranger(packet, segment, flow) }
     guard path.hasGoodChecksum(packet, segment) else { return path.accept(packet.id) }
     ledger.foldIngress(segment.header, segment.payload(in: packet.bytes))
     held[flow, default: []].append((packet.id, segment))
@@ -152,7 +161,7 @@ final class Takeover {
         try sender.send(SegmentBuilder.probe(for: ledger, now: MonotonicClock.now))
       }
       let restored = try RestoredSocket.build(
-        RestorePlan(state: state, sentBoundary: sentBoundary, mark: mark, probes: !wasAnswered))
+        RestorePlan(state: state, sentBoundary: sentBoundary, probes: !wasAnswered))
       let socket = SharedDescriptor(try restored.leave(sender: sender))
       let connection = try LiveConnection(ledger: ledger, socket: socket, state: state, owner: nil)
       if sentBoundary.isAfter(state.sndUna) { connection.hasteEnds = MonotonicClock.now + RestoredSocket.longestHaste }
@@ -176,6 +185,8 @@ final class Takeover {
   private func lose(_ ledger: Ledger, _ reason: String) {
     result.lost.append((ledger, reason))
     ledgers.remove(ledger.identity.id)
+    // Whatever the peer answers meets no socket, and no queue.
+    flows.changed(ledger.flow)
     guard !ledger.wasReset else { return }
     do {
       try sender.send(SegmentBuilder.reset(for: ledger))
@@ -186,7 +197,7 @@ final class Takeover {
   }
 
   private func finishIfDone() {
-    guard asked.isEmpty, let onComplete else { return }
+    guard asked.isEmpty, !isBeginning, let onComplete else { return }
     self.onComplete = nil
     timer?.disarm()
     result.timeline.restored = MonotonicClock.now - begun

@@ -9,6 +9,7 @@ public import TCPModel
 public final class AddressProbe {
   private let addresses: [ServiceAddress]
   private let witnesses: [IPAddress]
+  private let asksForAddresses: Bool
   /// Packet sockets for ARP, one for each interface. All are kept open: closing one waits for every processor.
   private var arp: [String: Socket] = [:]
   private var frames: Descriptor?
@@ -29,6 +30,14 @@ public final class AddressProbe {
   public init(_ addresses: [ServiceAddress], witnesses: [IPAddress]) {
     self.addresses = addresses
     self.witnesses = witnesses
+    asksForAddresses = true
+  }
+
+  /// Asks witnesses alone, on the links of the addresses.
+  public init(for witnesses: [IPAddress], onLinksOf addresses: [ServiceAddress]) {
+    self.addresses = addresses
+    self.witnesses = witnesses
+    asksForAddresses = false
   }
 
   /// Forgets what was seen, and what has come since.
@@ -58,7 +67,7 @@ public final class AddressProbe {
   /// - Throws: `SystemCallError` when an interface is down or gone: nothing can be said then.
   public func send() throws(SystemCallError) {
     round += 1
-    for address in addresses {
+    for address in addresses where asksForAddresses {
       guard let hardware = try hardwareAddress(of: address.interface) else { continue }
       let frame =
         address.address.isIPv6

@@ -55,24 +55,49 @@ public final class RouteTable {
 
   /// - Returns: the route that packets to `address` take, or nil when there is none.
   package func route(to address: IPAddress) -> Route? {
+    ask(about: address, flags: 0, interface: nil) { Self.read($0, to: address) }
+  }
+
+  /// Whether the host reaches the address's network over an interface, without a router (RTM_F_FIB_MATCH: the answer is the entry
+  /// in the table, and not what becomes of one packet).
+  func hasRoute(toNetworkOf address: ServiceAddress, over interface: Int32) -> Bool {
+    ask(about: address.address, flags: UInt32(RTM_F_FIB_MATCH), interface: interface) { answer -> Bool? in
+      guard let (header, entry) = Self.entry(answer) else { return nil }
+      let size = Int32(MemoryLayout<rtmsg>.size)
+      let device = nlmsg_find_attr(header, size, Int32(RTA_OIF.rawValue))
+      return entry.rtm_type == UInt8(RTN_UNICAST) && Int(entry.rtm_dst_len) == address.prefixLength
+        && nlmsg_find_attr(header, size, Int32(RTA_GATEWAY.rawValue)) == nil
+        && device.map { nla_get_u32($0) == UInt32(interface) } ?? false
+    } ?? false
+  }
+
+  private func ask<Answer>(
+    about address: IPAddress, flags: UInt32, interface: Int32?,
+    _ body: (UnsafeMutableRawBufferPointer) -> Answer?
+  ) -> Answer? {
     guard let message = nlmsg_alloc_simple(Int32(RTM_GETROUTE), 0) else { return nil }
     defer { nlmsg_free(message) }
     var header = rtmsg()
     header.rtm_family = UInt8(address.isIPv6 ? AF_INET6 : AF_INET)
     header.rtm_dst_len = address.isIPv6 ? 128 : 32
+    header.rtm_flags = flags
     let bytes = address.bytes
     guard nlmsg_append(message, &header, MemoryLayout<rtmsg>.size, Int32(NLMSG_ALIGNTO)) == 0,
-      nla_put(message, Int32(RTA_DST.rawValue), Int32(bytes.count), bytes) == 0, nl_send_auto(questions, message) >= 0
+      nla_put(message, Int32(RTA_DST.rawValue), Int32(bytes.count), bytes) == 0,
+      interface.map({ nla_put_u32(message, Int32(RTA_OIF.rawValue), UInt32($0)) }) ?? 0 == 0,
+      nl_send_auto(questions, message) >= 0
     else { return nil }
     var source = sockaddr_nl()
     var answer: UnsafeMutablePointer<UInt8>?
     let count = nl_recv(questions, &source, &answer, nil)
     defer { free(answer) }
     guard let answer, count > 0 else { return nil }
-    return Self.read(UnsafeMutableRawBufferPointer(start: answer, count: Int(count)), to: address)
+    return body(UnsafeMutableRawBufferPointer(start: answer, count: Int(count)))
   }
 
-  private static func read(_ answer: UnsafeMutableRawBufferPointer, to address: IPAddress) -> Route? {
+  private static func entry(
+    _ answer: UnsafeMutableRawBufferPointer
+  ) -> (header: UnsafeMutablePointer<nlmsghdr>, entry: rtmsg)? {
     guard let base = answer.baseAddress, answer.count >= MemoryLayout<nlmsghdr>.size + MemoryLayout<rtmsg>.size else {
       return nil
     }
@@ -80,7 +105,12 @@ public final class RouteTable {
     guard Int(header.pointee.nlmsg_len) <= answer.count, header.pointee.nlmsg_type == UInt16(RTM_NEWROUTE) else {
       return nil
     }
-    let type = base.load(fromByteOffset: MemoryLayout<nlmsghdr>.size, as: rtmsg.self).rtm_type
+    return (header, base.load(fromByteOffset: MemoryLayout<nlmsghdr>.size, as: rtmsg.self))
+  }
+
+  private static func read(_ answer: UnsafeMutableRawBufferPointer, to address: IPAddress) -> Route? {
+    guard let (header, entry) = entry(answer) else { return nil }
+    let type = entry.rtm_type
     let size = Int32(MemoryLayout<rtmsg>.size)
     guard type == UInt8(RTN_UNICAST), let device = nlmsg_find_attr(header, size, Int32(RTA_OIF.rawValue)),
       nla_len(device) == 4

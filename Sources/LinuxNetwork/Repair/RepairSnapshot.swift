@@ -12,19 +12,18 @@ public struct RepairSnapshot: Sendable {
   /// Bytes that the application has written and that have not been sent yet; not part of `state`.
   public let unsentCount: Int
 
-  /// - Parameter markMask: the bits of SO_MARK that are not the application's.
   /// - Throws: `UnsupportedSocket` when the socket cannot be moved, `SystemCallError` when a call fails. In both cases it is as
   ///   it was.
-  public static func take(_ socket: Int32, markMask: UInt32 = 0) throws -> RepairSnapshot {
+  public static func take(_ socket: Int32) throws -> RepairSnapshot {
     try SocketInspection.validate(socket)
-    return try dump(socket, markMask: markMask)
+    return try dump(socket)
   }
 
   /// As `take`, in every state that a connection can be in when its host dies; what would be refused at registration is not
   /// looked for.
-  package static func dump(_ socket: Int32, markMask: UInt32 = 0) throws -> RepairSnapshot {
+  package static func dump(_ socket: Int32) throws -> RepairSnapshot {
     let (flow, isMapped) = try SocketInspection.flow(socket)
-    let options = SocketOptionsCopy.read(socket, markMask: markMask)
+    let options = SocketOptionsCopy.read(socket)
     do {
       try SocketOption.repair.set(socket, Int32(HF_TCP_REPAIR_ON))
     } catch  where error.errno.rawValue == ENOPROTOOPT {

@@ -9,16 +9,13 @@ public struct RestorePlan: Sendable {
   /// [snd_una, boundary) is put back as already sent: acknowledgements of it are in order, and the kernel's timers send it again.
   /// [boundary, snd_nxt) is written as ordinary unsent data once repair mode has ended: it goes out at once.
   public var sentBoundary: SequenceNumber
-  /// What the daemon adds to the socket's mark, so that the rules see its packets from the first one on.
-  public var mark: PacketMark
   /// Whether the kernel asks the peer for its position when the socket leaves repair mode. One question is enough: a peer answers
   /// them at most twice a second.
   public var probes: Bool
 
-  public init(state: ConnectionState, sentBoundary: SequenceNumber, mark: PacketMark, probes: Bool) {
+  public init(state: ConnectionState, sentBoundary: SequenceNumber, probes: Bool) {
     self.state = state
     self.sentBoundary = sentBoundary
-    self.mark = mark
     self.probes = probes
   }
 }
@@ -77,8 +74,7 @@ public final class RestoredSocket {
 
   private func connect(_ plan: RestorePlan) throws(SystemCallError) {
     try set(.repair, Int32(HF_TCP_REPAIR_ON))
-    let mark = plan.mark.added(to: UInt32(bitPattern: state.options.values[.mark] ?? 0))
-    if mark != 0 { try set(.mark, Int32(bitPattern: mark)) }
+    if let mark = state.options.values[.mark], mark != 0 { try set(.mark, mark) }
     // The address may not be on an interface yet; connect would fail with less than IP_TRANSPARENT.
     try set(isV6 ? .transparentV6 : .transparent, 1)
     if state.isMapped { try set(.onlyV6, 0) }

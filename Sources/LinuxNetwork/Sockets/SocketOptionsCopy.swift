@@ -26,8 +26,7 @@ public enum SocketOptionsCopy {
   ]
 
   /// Options that a kernel does not know are left out.
-  /// - Parameter markMask: the bits of SO_MARK that are not the application's.
-  public static func read(_ socket: Int32, markMask: UInt32 = 0) -> SocketOptions {
+  public static func read(_ socket: Int32) -> SocketOptions {
     var options = SocketOptions()
     let isV6 = (try? SocketOption.domain.get(socket)) == AF_INET6
     for (name, option) in isV6 ? names + namesV6 : names {
@@ -37,7 +36,7 @@ public enum SocketOptionsCopy {
     let locked = options.values[.bufferLock] ?? 0
     if locked & 1 == 0 { options.values[.sendBuffer] = nil }
     if locked & 2 == 0 { options.values[.receiveBuffer] = nil }
-    if let mark = try? SocketOption.mark.get(socket) { options.values[.mark] = mark & ~Int32(bitPattern: markMask) }
+    if let mark = try? SocketOption.mark.get(socket) { options.values[.mark] = mark }
     for (name, number) in timeouts { options.values[name] = timeout(socket, number) }
     var linger = Glibc.linger()
     var length = socklen_t(MemoryLayout<Glibc.linger>.size)

@@ -17,9 +17,8 @@ public struct SocketSurvey: Sendable {
   public let timestamp: TimestampClock
   public let options: SocketOptions
 
-  /// - Parameter markMask: the bits of SO_MARK that are not the application's.
   /// - Throws: `UnsupportedSocket` when it is no connection any more, or does not stand still; `SystemCallError`.
-  public init(_ socket: Int32, markMask: UInt32) throws {
+  public init(_ socket: Int32) throws {
     flow = try SocketInspection.flow(socket).flow
     var found: (info: TCPInfo, unacknowledged: Int, unsent: Int)?
     for _ in 0..<Self.attempts where found == nil {
@@ -44,7 +43,7 @@ public struct SocketSurvey: Sendable {
     let unit: TimestampUnit = !info.hasTimestamps ? .none : info.hasMicroseconds ? .microseconds : .milliseconds
     // Bit 0 is the unit, not time: a millisecond clock reads up to one low.
     timestamp = TimestampClock(value: unit == .milliseconds ? stamp &+ 1 : stamp, moment: now, unit: unit)
-    options = SocketOptionsCopy.read(socket, markMask: markMask)
+    options = SocketOptionsCopy.read(socket)
   }
   private static let attempts = 64
 }

@@ -120,6 +120,12 @@ public final class Ledger {
     coverCheckpoints()
   }
 
+  /// The socket has taken the input below `rcvNxt`, and may have told the peer so, and offered as much as can be offered.
+  func take(received rcvNxt: SequenceNumber) {
+    input.prove(rcvNxt)
+    offeredEdge = .latest(offeredEdge, rcvNxt + negotiated.largestReceiveWindow)
+  }
+
   @inline(never)
   private func narrowGap(_ change: (inout LedgerGap) -> Void) {
     guard var narrower = gap else { return }

@@ -109,7 +109,7 @@ extension Ledger {
     if wasReset { return "the connection was reset" }
     if let gap { return gap.reason }
     if input.isBroken || output.isBroken {
-      return "a packet passed that was not recorded; register the connection again"
+      return "packets passed that were not recorded"
     }
     if sawUrgent { return "urgent data (MSG_OOB) was used, which cannot be restored" }
     if output.sent < 0 { return "output from before the registration has not left yet" }

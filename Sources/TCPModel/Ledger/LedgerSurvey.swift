@@ -50,6 +50,26 @@ extension Ledger {
   }
 }
 
+extension Ledger {
+  /// Tells a standby that there is this connection, and that no host but the active one could continue it now.
+  public var placeholder: Ledger {
+    var image = outline
+    image.isBroken = true
+    return Ledger(image)
+  }
+
+  /// Compares the ledger with its socket, of which packets may have passed unrecorded. When they said nothing new the ledger is
+  /// true as it is, and takes in what only the socket could tell.
+  /// - Returns: false when it lacks something; nothing has changed then.
+  public func agrees(with survey: LedgerSurvey) -> Bool {
+    guard gap == nil, !wasReset, !input.isBroken, !output.isBroken, survey.sndNxt == output.sndNxt,
+      survey.finSent == output.finSent, !survey.rcvNxt.isBefore(input.rcvNxt), !input.lacks(upTo: survey.rcvNxt)
+    else { return false }
+    take(received: survey.rcvNxt)
+    return true
+  }
+}
+
 extension LedgerImage {
   /// A ledger that begins where the socket is: `self` is the connection's outline (`Ledger.outline`). What it lacks its `LedgerGap` knows.
   public func begun(at survey: LedgerSurvey) -> LedgerImage {
@@ -72,7 +92,7 @@ extension LedgerImage {
       maximumWindow: max(state.window.maximumWindow, survey.sendWindow), receiveWindow: 0,
       receiveWindowUpdate: survey.rcvNxt)
     // The largest window there is: bytes that the peer was allowed to send must not be taken for forged.
-    image.offeredEdge = survey.rcvNxt + (0xffff << Int(state.negotiated.receiveWindowScale))
+    image.offeredEdge = survey.rcvNxt + state.negotiated.largestReceiveWindow
     return image
   }
 }

@@ -19,6 +19,9 @@ public struct DaemonStatus: Decodable, Sendable {
     public var rejectedHeartbeats: [String: Int]
     public var denial: String?
     public var arbiterProblem: String?
+    public var reachable: Bool?
+    public var linkProblem: String?
+    public var peerReachable: Bool?
     public var heartbeatPaths: [Path]
   }
 

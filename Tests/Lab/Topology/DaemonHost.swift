@@ -20,6 +20,8 @@ public final class DaemonHost: Sendable {
     public var isManaged = false
     /// Further lines of the node's table.
     public var node = ""
+    /// Further lines of the pair's own table.
+    public var pair = ""
     /// Lines for the end of the file.
     public var more = ""
     /// The daemon's program; `nil` for the one that was built with this.
@@ -76,6 +78,7 @@ public final class DaemonHost: Sendable {
       name = "web"
       addresses = ["\(Addresses.service4)/24 dev eth0", "\(Addresses.service6)/64 dev eth0"]
       prefer = "\(name == .alpha ? "active" : "standby")"
+      \(options.pair)
 
       [pair.replication]
       local = "10.78.0.\(own):7411"

@@ -168,12 +168,11 @@ final class Line {
 
   func restore(
     _ snapshot: RepairSnapshot, boundary: (ConnectionState) -> SequenceNumber = { $0.sndUna }, probes: Bool = true,
-    mark: PacketMark = PacketMark(value: 0, mask: 0), edit: (inout ConnectionState) -> Void = { _ in }
+    edit: (inout ConnectionState) -> Void = { _ in }
   ) throws {
     var state = snapshot.state
     edit(&state)
-    let plan = RestorePlan(
-      state: state, sentBoundary: boundary(state), mark: mark, probes: probes)
+    let plan = RestorePlan(state: state, sentBoundary: boundary(state), probes: probes)
     host = try wire.host.run {
       TCPSocket(owning: try RestoredSocket.build(plan).leave(sender: RawSender()).release())
     }

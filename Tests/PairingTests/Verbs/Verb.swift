@@ -9,7 +9,7 @@ struct Verb: Sendable {
 
   static let all = [
     starts, startsAfresh, restarts, resumesConnections, dies, crashes, stops, moves, pauses, resumes, cut, heal, loses,
-    hears, look, arbiter, network, isPromoted, isDemoted,
+    hears, look, arbiter, network, isPromoted, isDemoted, isCutOff, isReached,
   ]
 
   static func perform(_ line: Script.Line, on driver: Driver) throws {

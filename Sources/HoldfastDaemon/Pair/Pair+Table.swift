@@ -1,0 +1,93 @@
+internal import LinuxNetwork
+internal import Logging
+internal import Pairing
+internal import Replication
+internal import TCPModel
+
+/// The packet table, as this pair needs it and as it bears on it.
+extension Pair {
+  /// ns.
+  private static let pruneInterval: UInt64 = 5_000_000_000
+
+  func connectTable() {
+    flows.wants = { [unowned self] in wants($0) }
+    flows.all = { [unowned self] in allFlows }
+    flows.onFound = { [unowned self] found in
+      // Sockets that nobody gave to this daemon.
+      leftovers.add(found.filter { !wants($0) })
+      pruneLeftovers()
+    }
+    flows.onTouched = { [unowned self] in touched($0) }
+    flows.onForce = { [unowned self] in forceChanged() }
+    leftovers.onChange = { [weak self] in self?.flows.changed($0) }
+    table.onFlow = { [weak self] in self?.flows.changed($0) }
+    path.onDoubted = { [weak self] in self?.doubts.clear($0) ?? false }
+    path.onUnrecorded = { [weak self] in self?.unrecorded($0) }
+    optionWatch.onUnrecorded = { [weak self] in self?.unrecorded($0) }
+    optionWatch.isReading = { [weak self] in
+      guard let self else { return false }
+      return !feed.source.isCongested && !machine.isHandingOver
+    }
+    doubts.onBegun = { [weak self] in self?.askSoon() }
+  }
+
+  /// A flow's packets go to the queues while it has a connection, is to have one, or is left over; and on a standby, which holds
+  /// them from the moment that the address is here.
+  private func wants(_ flow: Flow) -> Bool {
+    table[flow] != nil || active.registrar.isRegistering(flow) || leftovers.contains(flow)
+      || client?.replica.ledgers[flow] != nil || client?.formerFlows.contains(flow) ?? false
+      || takeover?.ledgers[flow] != nil
+  }
+
+  private var allFlows: Set<Flow> {
+    var all = leftovers.all
+    all.formUnion(table.all.map(\.ledger.flow))
+    all.formUnion(active.registrar.flowsUnderWay)
+    if let client {
+      all.formUnion(client.replica.ledgers.all.map(\.flow))
+      all.formUnion(client.formerFlows)
+    }
+    if let takeover { all.formUnion(takeover.ledgers.all.map(\.flow)) }
+    return all
+  }
+
+  /// The flow of a socket that is gone must not be closed to a peer that uses its port again.
+  func pruneLeftovers() {
+    guard !leftovers.isEmpty else { return }
+    do {
+      leftovers.prune(to: try LeftoverSockets.flows(at: configuration.addresses.map(\.address)))
+    } catch {
+      logger.debug("cannot look for old connections", metadata: ["error": "\(error)"])
+    }
+    if !leftovers.isEmpty { pruning?.set(at: MonotonicClock.now + Self.pruneInterval) }
+  }
+
+  /// Somebody has changed the table, and it is back.
+  /// - Returns: how many connections may have had packets that nobody recorded.
+  private func touched(_ reason: String) -> Int {
+    // What a standby holds is what the active host has recorded, whatever is in this host's table.
+    guard machine.role == .active, table.count > 0 else { return 0 }
+    if machine.isHandingOver { handle(.handOverFailed) }
+    guard machine.role == .active else { return 0 }
+    return doubts.raiseAll(reason)
+  }
+
+  private func unrecorded(_ connection: LiveConnection) {
+    guard machine.role == .active, connection.stopped == nil, connection.doubt == nil else { return }
+    logger.warning(
+      "a packet has passed unrecorded; the connection is unprotected until its ledger is true again",
+      metadata: ["connection": "\(connection.name)", "peer": "\(connection.ledger.flow.peer)"])
+    doubts.raise(one: connection, "a packet has passed unrecorded")
+  }
+
+  /// Whether the table is in force has changed: a standby without one could not hold what comes for its connections.
+  private func forceChanged() {
+    guard machine.role == .standby else { return }
+    if flows.problem != nil {
+      client?.sayGoodbye()
+      client?.stop()
+    } else {
+      client?.follow()
+    }
+  }
+}
