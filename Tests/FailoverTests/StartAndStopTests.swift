@@ -8,7 +8,7 @@ import Testing
 struct StartAndStopTests {
   private typealias Streams = FailureDetectionTests.Streams
 
-  private func table(_ host: DaemonHost) throws -> [String]? { try PacketTable(of: host.namespace)?.content }
+  private func table(_ host: DaemonHost) throws -> [String]? { try ListedTable(of: host.namespace)?.content }
 
   private func holdsAddresses(_ host: DaemonHost) throws -> [Bool] {
     let addresses = try Tool.run("ip", ["-n", host.namespace.name, "-o", "addr"])

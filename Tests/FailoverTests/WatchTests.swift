@@ -26,11 +26,11 @@ struct WatchTests {
   }
 
   private func content(_ host: HostName, of pair: ProtectedPair) throws -> [String] {
-    try #require(try PacketTable(of: pair.topology[host]), "\(host) has no table\(pair.explanation)").content
+    try #require(try ListedTable(of: pair.topology[host]), "\(host) has no table\(pair.explanation)").content
   }
 
-  @Test(arguments: PacketTable.Damage.allCases, HostName.allCases)
-  func whatIsTakenOutComesBack(damage: PacketTable.Damage, host: HostName) throws {
+  @Test(arguments: ListedTable.Damage.allCases, HostName.allCases)
+  func whatIsTakenOutComesBack(damage: ListedTable.Damage, host: HostName) throws {
     let streams = try streams()
     let pair = streams.pair
     let content = try content(host, of: pair)
@@ -136,7 +136,7 @@ struct WatchTests {
     let streams = try streams()
     let pair = streams.pair
     let content = try content(.beta, of: pair)
-    let commands = "delete table \(PacketTable.name); add table \(PacketTable.name) { flags owner; }"
+    let commands = "delete table \(ListedTable.name); add table \(ListedTable.name) { flags owner; }"
     let thief = try LabProcess.start(
       "sh", ["-c", "{ echo '\(commands)'; exec sleep 1000; } | exec nft -i"], in: pair.beta.namespace)
     try wait(for: "alpha to hear of it\(pair.explanation)", until: .seconds(20)) {

@@ -134,7 +134,6 @@ import Testing
     var said: [(reason: String, after: UInt64)] = []
     var gone: UInt64 = 0
     try rig.play(
-      { holder in holder.onCannotHold = { said.append(($0, MonotonicClock.now - gone)) } },
       [
         Step("the addresses") { try rig.allHere() },
         Step("the complaint", within: 3) { _ in
@@ -148,7 +147,8 @@ import Testing
         } until: {
           try rig.allHere()
         },
-      ])
+      ],
+      prepare: { holder in holder.onCannotHold = { said.append(($0, MonotonicClock.now - gone)) } })
     #expect(said.first?.reason == "10.77.0.100/24 dev eth0: there is no interface \"eth0\"")
     #expect(said.allSatisfy { $0.after >= 1_000_000_000 })
     #expect(rig.entries(.addressUnavailable).count == 2, "one for each address, and not one for each try")
@@ -173,6 +173,29 @@ import Testing
     ])
     #expect(try rig.isHere("10.77.0.100/32"))
     #expect(rig.entries(.addressUnexpected).first?.metadata["address"] == "10.77.0.100/32 dev eth0")
+  }
+
+  /// A switch that has just seen a link come up lets nothing pass for 15 s. And what a neighbour is told by somebody else, it forgets
+  /// when it is told anew.
+  @Test func lateAndMisledNeighboursLearnInTheEnd() throws {
+    let rig = try HolderRig()
+    try rig.mislead()
+    try rig.closePort()
+    try rig.play(
+      [
+        Step("15 s to pass", within: 30) { rig.hasHeld(for: 15_000_000_000) },
+        Step("the neighbour to learn", within: 5) { _ in
+          try rig.openPort()
+        } until: {
+          try rig.neighbourKnows()
+        },
+        Step("the schedule to end", within: 30) { rig.hasHeld(for: 31_500_000_000) },
+        Step("the neighbour to learn anew", within: 3) { _ in
+          try rig.mislead()
+        } until: {
+          try rig.neighbourKnows()
+        },
+      ])
   }
 
   /// The other host was active for a moment, too, and has told the neighbours.

@@ -31,11 +31,9 @@ final class HolderRig {
       get { metadata[key] }
       set { metadata[key] = newValue }
     }
-    func log(
-      level: Logger.Level, message: Logger.Message, metadata: Logger.Metadata?, source: String, file: String,
-      function: String, line: UInt
-    ) {
-      entries.append(Entry(message: "\(message)", metadata: (metadata ?? [:]).mapValues { "\($0)" }))
+    func log(event: LogEvent) {
+      entries.append(
+        Entry(message: "\(event.message)", metadata: (event.metadata ?? [:]).mapValues { "\($0)" }))
     }
   }
 
@@ -81,8 +79,10 @@ final class HolderRig {
   }
 
   /// Runs the steps one after the other on an event loop.
-  /// - Parameter prepare: gets the holder before it takes the addresses.
-  func play(_ prepare: @escaping (AddressHolder) -> Void = { _ in }, _ steps: [Step]) throws {
+  /// - Parameters:
+  ///   - refresh: as in the configuration, ns.
+  ///   - prepare: gets the holder before it takes the addresses.
+  func play(_ steps: [Step], refresh: UInt64 = 0, prepare: @escaping (AddressHolder) -> Void = { _ in }) throws {
     try onOwnThread { [self] in
       try host.enter()
       let loop = try EventLoop()
@@ -90,7 +90,7 @@ final class HolderRig {
       let feed = try AddressFeed(services: Set(addresses.map(\.address)), loop: loop)
       let journal = journal
       let holder = try AddressHolder(
-        addresses, manager: try AddressManager(), announcer: try Announcer(), feed: feed, loop: loop,
+        addresses, manager: try AddressManager(), announcer: try Announcer(), feed: feed, refresh: refresh, loop: loop,
         logger: Logger(label: "test") { _ in journal })
       prepare(holder)
       holder.take()
@@ -153,10 +153,22 @@ final class HolderRig {
     }
   }
 
+  /// Lets nothing of the host pass, as a switch does whose port is not open yet; its interface has a carrier all the while.
+  func closePort() throws {
+    // Room for one byte: no frame ever fits.
+    try Tool.run(
+      "tc", "-n", host.name, "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", "8bit", "burst", "1", "limit",
+      "1")
+  }
+
+  func openPort() throws { try Tool.run("tc", "-n", host.name, "qdisc", "del", "dev", "eth0", "root") }
+
+  func hasHeld(for nanoseconds: UInt64) -> Bool { MonotonicClock.now >= taken + nanoseconds }
+
   /// Waits for a gap between announcements, of 1.7 s: what the neighbour learns in it has another cause than the passing of time.
   func quiet() -> Step {
     Step("a gap between announcements") { [self] in
-      try MonotonicClock.now >= taken + 3_300_000_000 && neighbourKnows()
+      try hasHeld(for: 3_300_000_000) && neighbourKnows()
     }
   }
 

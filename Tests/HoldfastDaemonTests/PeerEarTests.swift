@@ -4,19 +4,19 @@ import Testing
 
 /// When the peer may have told the neighbours that the addresses are there.
 @Suite struct PeerEarTests {
-  private var ear = PeerEar(silence: 200)
+  /// What the ear makes of a peer that is heard at these moments, and is active or not.
+  private func hears(_ heard: [(UInt64, Bool)]) -> [Bool] {
+    var ear = PeerEar(silence: 200)
+    return heard.map { now, isActive in ear.hears(isActive: isActive, now: now) }
+  }
 
-  @Test mutating func aPeerThatGivesWay() {
-    for now: UInt64 in [0, 50, 100] { #expect(!ear.hears(isActive: true, now: now)) }
-    #expect(ear.hears(isActive: false, now: 150))
-    #expect(!ear.hears(isActive: false, now: 200))
+  @Test func aPeerThatGivesWay() {
+    #expect(hears([(0, true), (50, true), (100, false), (150, false)]) == [false, false, true, false])
   }
 
   /// It may have been active meanwhile, and have given way when it heard this host, before this host heard it.
-  @Test mutating func aPeerThatWasNotHeard() {
-    #expect(!ear.hears(isActive: false, now: 0))
-    #expect(!ear.hears(isActive: false, now: 100))
-    #expect(ear.hears(isActive: false, now: 300))
-    #expect(!ear.hears(isActive: true, now: 900))
+  @Test func aPeerThatWasNotHeard() {
+    #expect(hears([(0, false), (100, false), (300, false)]) == [false, false, true])
+    #expect(hears([(0, false), (900, true), (950, false)]) == [false, false, true])
   }
 }

@@ -135,7 +135,9 @@ public final class PacketTable {
   public func remove() throws(PacketTableError) {
     let action = "cannot remove the packet table"
     for _ in 0..<Self.attempts {
-      guard try reader.table().table != nil else { break }
+      let there = try reader.table()
+      guard there.table != nil else { break }
+      try checkOwner(of: there, action)
       batch.begin()
       batch.deleteTable()
       do { try commit(action) } catch  where error.isAbsence { continue }
@@ -198,6 +200,13 @@ public final class PacketTable {
     return index
   }
 
+  private func checkOwner(of there: TableNumbers, _ action: String) throws(PacketTableError) {
+    guard let owner = there.owner, owner != socket.port else { return }
+    var error = PacketTableError(action, type: TableBatch.type(NFT_MSG_DELTABLE), .notPermitted)
+    error.isForeign = true
+    throw error
+  }
+
   /// Somebody has removed or changed the table: all of it is put there again, with what has just been changed.
   private func restore(_ action: String) throws(PacketTableError) {
     wasTouched = true
@@ -211,6 +220,7 @@ public final class PacketTable {
     while true {
       do {
         let (there, now) = (try reader.table(), try reader.generation())
+        try checkOwner(of: there, action)
         numbers = TableNumbers()
         let handover = handover ?? .queue
         batch.begin()

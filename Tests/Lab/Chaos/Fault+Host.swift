@@ -32,7 +32,7 @@ extension ChaosEra {
       try pair.topology.flushRuleset(of: host)
       return note("the ruleset of \(host) is flushed")
     }
-    let kinds = PacketTable.Damage.allCases.filter { $0 != .rulesetFlushed }
+    let kinds = ListedTable.Damage.allCases.filter { $0 != .rulesetFlushed }
     let damage = kinds[Int(dice.pick(0...UInt64(kinds.count - 1)))]
     do { try pair.topology.damage(damage, on: host) } catch {
       // What the last strike took may not be back yet, and an element may end with its connection.

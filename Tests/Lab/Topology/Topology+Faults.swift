@@ -47,7 +47,7 @@ extension Topology {
       _ = try? Tool.run("ip", ["-n", self[host].name, "addr", "del", address, "dev", "eth0"])
     }
     // Those of others are there again after a boot.
-    try self[host].run { try LinuxNetwork.PacketTable().remove() }
+    try self[host].run { try PacketTable().remove() }
     try self[host].ip(batch: "link set eth0 up\nlink set rep0 up\n")
     // The kernel forgets IPv6 addresses with the link.
     _ = try? Tool.run("ip", ["-n", self[host].name, "addr", "add", "fd77::\(host.digit)/64", "dev", "eth0", "nodad"])

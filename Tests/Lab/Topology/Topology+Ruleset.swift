@@ -15,9 +15,9 @@ extension Topology {
   /// Damages the daemon's table.
   /// - Returns: the monotonic clock when the damage was done.
   @discardableResult
-  public func damage(_ damage: PacketTable.Damage, on host: HostName) throws -> UInt64 {
-    guard let table = try PacketTable(of: self[host]) else {
-      throw LabError("\(host) has no table \(PacketTable.name)")
+  public func damage(_ damage: ListedTable.Damage, on host: HostName) throws -> UInt64 {
+    guard let table = try ListedTable(of: self[host]) else {
+      throw LabError("\(host) has no table \(ListedTable.name)")
     }
     try nft(table.command(for: damage), on: host)
     return monotonicNow()
@@ -27,9 +27,9 @@ extension Topology {
   /// - Returns: the monotonic clock when it was seen to.
   @discardableResult
   public func waitForTable(_ content: [String], on host: HostName, seconds: Double = 20) throws -> UInt64 {
-    var last: PacketTable?
+    var last: ListedTable?
     try wait(for: "\(host)'s table, which is \(last?.text ?? "not there")", until: .seconds(seconds), every: 1) {
-      last = try PacketTable(of: self[host])
+      last = try ListedTable(of: self[host])
       return last?.content == content
     }
     return monotonicNow()
@@ -76,7 +76,7 @@ extension Topology {
   private static func tables(of ruleset: String) -> [String] {
     var isOurs = false
     return ruleset.split(separator: "\n").compactMap { line in
-      if line.hasPrefix("table ") { isOurs = line.hasPrefix("table \(PacketTable.name) ") }
+      if line.hasPrefix("table ") { isOurs = line.hasPrefix("table \(ListedTable.name) ") }
       return isOurs ? nil : String(line)
     }
   }

@@ -1,5 +1,5 @@
 /// The daemon's own table as nft(8) shows it, and what somebody else can do to it.
-public struct PacketTable: Sendable {
+public struct ListedTable: Sendable {
   public static let name = "inet holdfast"
 
   /// What somebody else takes out of the table, or with it.
