@@ -55,7 +55,7 @@ struct RulesetTests {
   @Test(arguments: Flush.allCases, Departure.allCases)
   func whatIsProtectedTwoSecondsLaterGoesOn(flush: Flush, departure: Departure) throws {
     let streams = try streams(flush, address: departure == .crash ? Addresses.service4 : Addresses.service6)
-    try flush.strike(.alpha, in: streams.pair.topology)
+    try streams.strike { try flush.strike(.alpha, in: $0) }
     try FailureDetectionTests.passes(2_000_000_000)
     // With traffic, and without: none stays unprotected.
     try streams.waitUntilProtected(on: .alpha)
@@ -67,7 +67,7 @@ struct RulesetTests {
   @Test(arguments: Flush.allCases)
   func theStandbysRulesAreThereWhenItTakesOver(flush: Flush) throws {
     let streams = try streams(flush)
-    try flush.strike(.beta, in: streams.pair.topology)
+    try streams.strike { try flush.strike(.beta, in: $0) }
     try FailureDetectionTests.passes(2_000_000_000)
     try streams.pair.waitUntilSynced(active: .alpha)
     try streams.waitUntilProtected(on: .alpha)
@@ -83,7 +83,7 @@ struct RulesetTests {
       let comment = "round \(round) of seed \(dice.seed)"
       let streams = try streams(flush, address: dice.falls(0.5) ? Addresses.service4 : Addresses.service6)
       try FailureDetectionTests.passes(dice.pick(0...500_000_000))
-      try flush.strike(host, in: streams.pair.topology)
+      try streams.strike { try flush.strike(host, in: $0) }
       try FailureDetectionTests.passes(dice.falls(0.5) ? dice.pick(0...50_000_000) : dice.pick(0...1_500_000_000))
       try streams.leave(.alpha)
       let violations = try streams.end()

@@ -35,7 +35,8 @@ struct WatchTests {
     let pair = streams.pair
     let content = try content(host, of: pair)
     let reported = reports(pair[host]).count
-    let start = try pair.topology.damage(damage, on: host)
+    var start: UInt64 = 0
+    try streams.strike { start = try $0.damage(damage, on: host) }
     let end = try pair.topology.waitForTable(content, on: host)
     // It takes 200 ms at most; the rest is the time that nft(8) takes on a busy machine.
     #expect(end - start < 1_000_000_000)
@@ -56,7 +57,7 @@ struct WatchTests {
     let content = try content(.alpha, of: pair)
     #expect(try pair.alpha.connections().allSatisfy { $0.protected && $0.obstacle == nil })
     pair.beta.process?.signal(SIGSTOP)
-    try pair.topology.damage(.tableDeleted, on: .alpha)
+    try streams.strike { try $0.damage(.tableDeleted, on: .alpha) }
     try pair.topology.waitForTable(content, on: .alpha)
     for connection in try pair.alpha.connections() {
       #expect(!connection.protected && connection.obstacle?.isEmpty == false, "\(connection)")
@@ -80,7 +81,7 @@ struct WatchTests {
     let pair = streams.pair
     let content = try content(.alpha, of: pair)
     pair.beta.process?.signal(SIGSTOP)
-    try pair.topology.damage(.rulesetFlushed, on: .alpha)
+    try streams.strike { try $0.damage(.rulesetFlushed, on: .alpha) }
     try pair.topology.waitForTable(content, on: .alpha)
     try FailureDetectionTests.passes(500_000_000)
     let capture = try pair.topology.capture(bytes: 128, filter: "tcp src portrange 7000-7004")

@@ -53,12 +53,15 @@ public struct CaptureCheck: Sendable {
   ///   - isService: true for the endpoints whose connections are to be looked at: the service's own side.
   ///   - comparesContent: whether bytes that are sent again are compared with those from before, which takes as much memory as the
   ///     streams are long.
+  ///   - mayReorder: true for times (nanoseconds since 1970) at which packets may leave a host before earlier ones that it holds:
+  ///     somebody has taken its gate away. Their timestamps are not compared.
   ///   - onServiceData: is told when (nanoseconds since 1970) and how many bytes of payload came from there.
   public init(
     _ file: CaptureFile, isService: (Endpoint) -> Bool, comparesContent: Bool = true,
+    mayReorder: @escaping (UInt64) -> Bool = { _ in false },
     onServiceData: ((UInt64, Int) -> Void)? = nil
   ) throws {
-    var reader = Reader()
+    var reader = Reader(mayReorder: mayReorder)
     var packets = 0
     var shortened = 0
     // Segment.parse wants a packet as long as it says it is; a shortened one is filled up with zeros, which are not looked at.
@@ -177,8 +180,11 @@ private struct Reader {
     var sender: UInt64?
   }
 
+  let mayReorder: (UInt64) -> Bool
   private var states: [State] = []
   private var indices: [Flow: Int] = [:]
+
+  init(mayReorder: @escaping (UInt64) -> Bool) { self.mayReorder = mayReorder }
 
   var evidence: [ConnectionEvidence] {
     states.map { state in
@@ -210,7 +216,8 @@ private struct Reader {
       states.append(State(evidence: ConnectionEvidence(client: client, service: service)))
     }
     if fromService { states[index].count(sender) }
-    states[index].take(segment, payload: payload, fromService: fromService, time: time)
+    states[index].take(
+      segment, payload: payload, fromService: fromService, time: time, isInOrder: !mayReorder(time))
   }
 }
 
@@ -220,7 +227,9 @@ extension Reader.State {
     self.sender = sender
   }
 
-  mutating func take(_ segment: Segment, payload: UnsafeRawBufferPointer?, fromService: Bool, time: UInt64) {
+  mutating func take(
+    _ segment: Segment, payload: UnsafeRawBufferPointer?, fromService: Bool, time: UInt64, isInOrder: Bool
+  ) {
     let header = segment.header
     evidence.packets += 1
     if header.flags.contains(.rst) {
@@ -233,7 +242,7 @@ extension Reader.State {
       if evidence.firstReset == nil { evidence.firstReset = describe(header, fromService: fromService, at: time) }
       return
     }
-    if fromService { checkTimestamp(segment, at: time) }
+    if fromService { checkTimestamp(segment, at: time, isInOrder: isInOrder) }
     var direction = fromService ? service : client
     if fromService { service = Reader.Direction() } else { client = Reader.Direction() }
     if header.flags.contains(.syn) {
@@ -266,11 +275,12 @@ extension Reader.State {
       + "client \(evidence.finsFromClient.sorted())"
   }
 
-  private mutating func checkTimestamp(_ segment: Segment, at time: UInt64) {
+  private mutating func checkTimestamp(_ segment: Segment, at time: UInt64, isInOrder: Bool) {
     guard segment.header.hasTimestamp else { return }
     if let latest = latestTimestamp {
       let step = Int(Int32(bitPattern: segment.header.timestampValue &- latest.segment.header.timestampValue))
       guard step >= 0 else {
+        guard isInOrder else { return }
         evidence.timestampsBackwards += 1
         evidence.furthestBack = max(evidence.furthestBack, -step)
         if evidence.firstBackwards == nil {

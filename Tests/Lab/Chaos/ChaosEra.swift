@@ -45,6 +45,7 @@ final class ChaosEra {
   private let disturbance: Disturbance?
   /// The hosts' arbiter, where they have one.
   let etcd: EtcdHost?
+  var strikes = Strikes()
   private var capture: PacketCapture
   private var logs = 0
   /// Takeovers that the logs told of when the last capture was checked.
@@ -158,7 +159,8 @@ final class ChaosEra {
     capture = next
     let takeoversNow = count("takeover complete")
     let check = try CaptureCheck(
-      done.stop(), isService: { (7000...7004).contains($0.port) }, comparesContent: false)
+      done.stop(), isService: { (7000...7004).contains($0.port) }, comparesContent: false,
+      mayReorder: strikes.contain)
     packets += check.packets
     var violations = check.violations.filter { text in
       !over.contains { text.hasPrefix("\($0): ") } && !Promise.isReset(text, of: traffic.excused)

@@ -29,15 +29,17 @@ extension ChaosEra {
   /// Somebody takes packet rules away.
   private func strike(_ host: HostName, _ fault: Fault) throws {
     guard fault.needsTableWithoutOwner else {
-      try pair.topology.flushRuleset(of: host)
+      try strikes.note { try pair.topology.flushRuleset(of: host) }
       return note("the ruleset of \(host) is flushed")
     }
     let kinds = ListedTable.Damage.allCases.filter { $0 != .rulesetFlushed }
     let damage = kinds[Int(dice.pick(0...UInt64(kinds.count - 1)))]
-    do { try pair.topology.damage(damage, on: host) } catch {
-      // What the last strike took may not be back yet, and an element may end with its connection.
-      try wait(for: "\(host)'s table: \(error)", until: .seconds(10)) {
-        (try? pair.topology.damage(.tableDeleted, on: host)) != nil
+    try strikes.note {
+      do { try pair.topology.damage(damage, on: host) } catch {
+        // What the last strike took may not be back yet, and an element may end with its connection.
+        try wait(for: "\(host)'s table: \(error)", until: .seconds(10)) {
+          (try? pair.topology.damage(.tableDeleted, on: host)) != nil
+        }
       }
     }
     note("\(host): \(damage.rawValue)")

@@ -8,6 +8,7 @@ public final class ProtectedStreams {
   private let capture: PacketCapture
   /// Clients whose connections were not called protected when it mattered.
   private var excused: Set<String> = []
+  private var strikes = Strikes()
 
   /// Starts the application on both hosts, and waits until all connections are protected and under way.
   /// - Parameters:
@@ -65,6 +66,11 @@ public final class ProtectedStreams {
     }
   }
 
+  /// Has somebody take packet rules away.
+  public func strike(_ body: (Topology) throws -> Void) rethrows {
+    try strikes.note { try body(pair.topology) }
+  }
+
   /// Cuts a host off, or takes its place from it in another way, having noted which of its connections it calls protected.
   /// - Returns: how many were.
   @discardableResult
@@ -86,7 +92,8 @@ public final class ProtectedStreams {
     for client in clients { client.setSpeaking(true) }
     for client in clients { client.finish(at: client.progress.least + 64 * 20) }
     let reports = try clients.map { try $0.report(until: .seconds(seconds)) }
-    let check = try CaptureCheck(capture.stop(), isService: { (7000...7004).contains($0.port) })
+    let check = try CaptureCheck(
+      capture.stop(), isService: { (7000...7004).contains($0.port) }, mayReorder: strikes.contain)
     let violations = pair.violations(reports, check, excused: excused)
     return violations.isEmpty ? [] : violations + [pair.explanation]
   }
