@@ -30,13 +30,15 @@ public struct ListedTable: Sendable {
     self.text = text
   }
 
-  /// What the table says, whatever the order of its elements and the numbers that the kernel has given to its parts.
+  /// What the table says, whatever the order of its elements, the numbers that the kernel has given to its parts, and its owner.
   public var content: [String] {
     let lines = text.split(separator: "\n").map { line -> Substring in
-      guard let number = line.firstRange(of: " # handle ") else { return line }
-      return line[..<number.lowerBound]
+      guard let comment = line.firstRange(of: " # ") else { return line }
+      return line[..<comment.lowerBound]
     }
-    return lines.flatMap { line in line.split { " ,\t".contains($0) } }.map(String.init).sorted()
+    let words = lines.map { line in line.split { " ,\t".contains($0) } }
+    return words.filter { !($0.first == "flags" && ($0.contains("owner") || $0.contains("persist"))) }
+      .flatMap { $0.map(String.init) }.sorted()
   }
 
   /// A part of the table: the chain or set that it stands in, and its number.
