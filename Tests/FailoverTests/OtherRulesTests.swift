@@ -195,7 +195,7 @@ struct OtherRulesTests {
     }
     for (host, state) in zip(HostName.allCases, before) {
       #expect(try topology.networkState(of: host) == state, "\(host) afterwards")
-      #expect(try PacketTable(of: topology[host]) == nil)
+      #expect(try ListedTable(of: topology[host]) == nil)
       let addresses = try Tool.run("ip", ["-n", topology[host].name, "-o", "addr"])
       for address in [Addresses.service4, Addresses.service6] { #expect(!addresses.contains("\(address)/")) }
     }
