@@ -34,7 +34,17 @@ import Testing
     // Either way out of the VRF's device: past its queueing discipline, or through one.
     if hasQueueingDiscipline { try Tool.run("tc", ["qdisc", "add", "dev", "blue", "root", "pfifo"], in: wire.host) }
     try wire.host.setSysctl("net.ipv4.tcp_l3mdev_accept", "1")
-    let line = try wire.connect(kind)
+    // One that listens for all, and takes what comes out of the VRF as well.
+    let listener = try wire.host.run {
+      try TCPSocket.listen(on: Endpoint(address: IPAddress(v6High: 0, low: 0), port: Wire.port), dualStack: true)
+    }
+    let client = try wire.peer.run { try TCPSocket.connect(to: Wire.service(kind)) }
+    var accepted: TCPSocket?
+    try wait(for: "a connection", until: .seconds(10)) {
+      accepted = try listener.accept()
+      return accepted != nil
+    }
+    let line = Line(wire: wire, host: try #require(accepted), peer: client, listener: listener)
     let table = try TableBench.table(wire, try line.flow)
     let family = kind == .v6 ? "ip6" : "ip"
     try Tool.run(
