@@ -59,6 +59,9 @@ import Testing
         """, in: wire.host)
     let queue = try wire.host.run { try PacketQueue(queues: [20, 21]) }
     var queued = (ingress: 0, egress: 0)
+    // Of such a packet the first hook is told the device behind the VRF already (ip6_xmit of Linux 6.1); the second time it is one
+    // that is known.
+    let passes = kind == .v6 && hasQueueingDiscipline ? 2 : 1
     try line.exchangeWhile(bytes: 20_000) {
       try TableBench.pass(queue) { $0.queue == 20 ? (queued.ingress += 1) : (queued.egress += 1) }
     }
@@ -70,7 +73,7 @@ import Testing
           let words = line.split(separator: " ")
           return words.firstIndex(of: "packets").flatMap { Int(words[$0 + 1]) }
         }
-      return queued.ingress > 0 && seen == [queued.ingress, queued.egress]
+      return queued.ingress > 0 && seen.count == 2 && seen[0] == queued.ingress && seen[1] * passes == queued.egress
     }
     withExtendedLifetime(table) {}
     #expect(try line.host.information.bytes_received == 1000)
