@@ -25,7 +25,7 @@ public final class PacketTable {
   /// Whether nobody else can change the table. It may turn out at the first `replace` that the kernel does not know how.
   public private(set) var isOwned: Bool
 
-  private let socket: TableSocket
+  private let socket: NetfilterSocket
   private let watch: TableWatch
   private let reader: TableReader
   private var batch = TableBatch()
@@ -49,7 +49,7 @@ public final class PacketTable {
   /// - Throws: `PacketTableError` when there are no sockets to be had.
   public init(owned: Bool = true) throws(PacketTableError) {
     do {
-      socket = try TableSocket()
+      socket = try NetfilterSocket()
       watch = try TableWatch(ignoring: socket.port)
     } catch {
       throw PacketTableError("cannot open the packet table", error)

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import CNetfilter
 
 /// The handles that the kernel gave to the packet table and all that is in it. A thing that was taken out and put in again has
