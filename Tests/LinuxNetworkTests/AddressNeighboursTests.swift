@@ -26,8 +26,8 @@ import Testing
         addr add 10.77.0.100/32 dev lo
         route add default via 10.77.0.9 src 10.77.0.1
         route add 10.99.0.0/16 via 10.77.0.9 src 10.77.0.3 metric 50
-        -6 route add default via fd77::9
-        -6 route add fd99::/64 via fd77::9
+        route add default via fd77::9
+        route add fd99::/64 via fd77::9
 
         """)
     try wait(for: "the link-local address", until: .seconds(10)) {
