@@ -149,6 +149,8 @@ import Testing
     try wire.host.ip("addr", "del", "fd77::1/64", "dev", "eth0")
     try wire.host.ip("addr", "del", "10.77.0.1/24", "dev", "eth0")
     try wire.host.ip("-6", "route", "add", "fd77::/64", "dev", "eth0", "metric", "256", "proto", "ra")
+    // Without any IPv4 address the interface would lose all its IPv4 routes.
+    try wire.host.ip("addr", "add", "10.66.0.1/24", "dev", "eth0")
     try wire.host.ip("route", "add", "10.77.0.0/24", "dev", "eth0", "proto", "static")
     try wait(for: "the link-local address", until: .seconds(10)) {
       try Tool.run("ip", "-n", wire.host.name, "-6", "addr", "show", "dev", "eth0").contains("fe80::")

@@ -42,28 +42,27 @@ public final class AddressManager {
   /// - Throws: `AddressError`, also when the host has the IPv6 address with another prefix length: the kernel keeps one alone, and
   ///   it is not the daemon's to change.
   public func add(_ address: ServiceAddress) throws(AddressError) {
+    guard address.address.isIPv6 else { return try addNow(address, flags: 0) }
     // That nobody knows what is there is no reason not to take the address.
     let state = try? interfaces.state(of: address.interface)
-    let route = keepsRouteOfOthers(address, state) ? IFA_F_NOPREFIXROUTE : 0
-    guard address.address.isIPv6 else { return try addNow(address, flags: route) }
     let present = state?.assigned(address)
     if let present, present.prefixLength != address.prefixLength {
       throw AddressError(description: "cannot add \(address): the host has it as \(present)")
     }
     if let present, present.isUnusable { try removeNow(address) }
     if let present, present.isDeprecated, present.isPermanent, !present.isUnusable { return }
-    try addNow(address, flags: IFA_F_NODAD | route)
+    try addNow(address, flags: IFA_F_NODAD | (keepsRouteOfOthers(address, state) ? IFA_F_NOPREFIXROUTE : 0))
   }
 
   /// Whether the kernel would take a route of the host's own for the service address's, and remove it together with that: one to
-  /// the same network that belongs to no permanent address of the host (fib_del_ifaddr in net/ipv4/fib_frontend.c,
-  /// check_cleanup_prefix_route in net/ipv6/addrconf.c).
+  /// the same network that belongs to no permanent address of the host (check_cleanup_prefix_route in net/ipv6/addrconf.c). IPv4
+  /// routes bear the address as their source, so the kernel tells them apart.
   private func keepsRouteOfOthers(_ address: ServiceAddress, _ state: InterfaceState?) -> Bool {
     guard let state else { return false }
     if let present = state.assigned(address), present.prefixLength == address.prefixLength { return present.hasNoRoute }
     let network = address.address.network(address.prefixLength)
     let isShared = state.addresses.contains {
-      $0.address.isIPv6 == address.address.isIPv6 && $0.prefixLength == address.prefixLength
+      $0.address.isIPv6 && $0.prefixLength == address.prefixLength
         && $0.address.network($0.prefixLength) == network && $0.isPermanent && !$0.hasNoRoute
     }
     return !isShared && routes.hasRoute(toNetworkOf: address, over: state.index)
