@@ -64,7 +64,7 @@ struct ConfigurationChangeTests {
     try topology.limit("200mbit")
     let pair = try ProtectedPair(topology: topology) { _ in managed }
     for host in [pair.beta, pair.alpha] {
-      try Files.append(to: host.configurationPath) { write in write(Array(mail(on: host.name).utf8)) }
+      try Files.append(to: host.configurationPath) { write in try write(Array(mail(on: host.name).utf8)) }
     }
     try pair.beta.restart()
     try pair.waitUntilSynced(active: .alpha)
