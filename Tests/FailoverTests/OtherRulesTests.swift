@@ -131,6 +131,8 @@ struct OtherRulesTests {
       "-A", "INPUT", "-d", Addresses.service4, "-p", "tcp", "-m", "mark", "!", "--mark", "5/0xf", "-j", "DROP",
     ]
     for host in HostName.allCases { try pair.topology.addRules([mark, filter], on: host) }
+    // A host that has just become active has seen to its last things.
+    try FailureDetectionTests.passes(1_500_000_000)
     try pair.startServers()
     let plain = try LabProcess.start(Products.path(of: "pattern-server"), ["--port", "7100"], in: pair.alpha.namespace)
     try wait(for: "the other server", until: .seconds(20)) { plain.standardOutput.contains("serving") }
@@ -157,10 +159,10 @@ struct OtherRulesTests {
           addr add fd77::\(host.digit + 200)/64 dev eth0 nodad
           route add 10.81.0.0/16 via 10.77.0.\(host.other.digit) dev eth0
           route add default via 10.77.0.9 dev eth0
-          -6 route add default via fd77::9 dev eth0
           rule add fwmark 1 table 100
 
           """)
+      try topology[host].ip("-6", "route", "add", "default", "via", "fd77::9", "dev", "eth0")
       try topology.addRules(
         [
           ["-t", "mangle", "-A", "OUTPUT", "-j", "CONNMARK", "--restore-mark"],
