@@ -41,13 +41,14 @@ extension PairMachine {
   }
 
   /// To be called after each event: a break begins and ends between two ticks.
-  mutating func noteWhetherToMove() { links.wait = shouldMove ? links.wait ?? 0 : nil }
+  mutating func noteWhetherToMove() { links.wait = shouldMove ? links.wait ?? (since: now, observed: 0) : nil }
 
   /// - Parameter observed: ns since the last tick in which this host ran.
   mutating func moveIfDue(_ observed: UInt64) -> [Action] {
-    guard let wait = links.wait, shouldMove else { return [] }
-    links.wait = wait + observed
-    guard wait + observed >= configuration.linkDownAfter, now >= links.movesAgainAt, !isWary, let peer = peer.latest
+    guard var wait = links.wait, shouldMove else { return [] }
+    wait.observed += min(observed, now - wait.since)
+    links.wait = wait
+    guard wait.observed >= configuration.linkDownAfter, now >= links.movesAgainAt, !isWary, let peer = peer.latest
     else {
       return []
     }
@@ -57,11 +58,11 @@ extension PairMachine {
 }
 
 /// What a host knows of its way to the clients.
-struct LinkView: Hashable, Sendable {
+struct LinkView: Sendable {
   /// Clients can reach this host at the service addresses.
   var isReachable = true
-  /// Observed ns for which they could not, and could reach the standby; nil while that is not so.
-  var wait: UInt64?
+  /// Since when they cannot, and can reach the standby, ns, and how much of that was observed, ns; nil while it is not so.
+  var wait: (since: UInt64, observed: UInt64)?
   /// No move by itself before, ns: the last one was undone.
   var movesAgainAt: UInt64 = 0
 

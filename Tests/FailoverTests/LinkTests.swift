@@ -13,6 +13,11 @@ struct LinkTests {
     try Streams(options, shapes: [.download, .upload, .both, .pingpong])
   }
 
+  private static func expectWhole(_ streams: Streams) throws {
+    let violations = try streams.end()
+    #expect(violations.isEmpty, "\(violations.joined(separator: "\n"))")
+  }
+
   /// Takes the switch's port of a host down: the host's interface loses its carrier.
   private func pull(_ hosts: HostName..., from pair: ProtectedPair) throws {
     for host in hosts { try pair.topology.lan.ip("link", "set", "v-\(host)", "down") }
@@ -52,7 +57,9 @@ struct LinkTests {
     #expect(
       pair.alpha.log.contains("switchover: the link of the service addresses is down here and up on beta"),
       "\(pair.alpha.log)")
-    #expect(pair.alpha.log.contains("clients cannot reach this host at the service addresses reason=eth0 has no carrier"))
+    #expect(
+      pair.alpha.log.contains(
+        "clients cannot reach this host at the service addresses pair=web reason=\"eth0 has no carrier\""))
     try wait(for: "beta to tell of alpha's link", until: .seconds(20)) {
       pair.beta.log.contains("clients cannot reach alpha at the service addresses")
     }
@@ -61,6 +68,8 @@ struct LinkTests {
     try pair.waitUntilSynced(active: .beta)
     try waitForReach(pair.beta, own: true, peer: false)
     #expect(try status(pair.alpha).linkProblem == "eth0 has no carrier")
+    // What alpha's kernel keeps for up to three seconds while it looks for its neighbours would come late (docs/limits.md).
+    try pair.alpha.namespace.ip("neigh", "flush", "dev", "eth0")
     try plug(.alpha, into: pair)
     try waitForReach(pair.beta, own: true, peer: true)
     try wait(for: "the journal to tell of the link's return", until: .seconds(20)) {
@@ -69,7 +78,7 @@ struct LinkTests {
     }
     try streams.goOn()
     try streams.crash(.beta)
-    #expect(try streams.end() == [])
+    try Self.expectWhole(streams)
   }
 
   /// An operator sets the interface itself down, and the kernel forgets its IPv6 addresses.
@@ -84,7 +93,7 @@ struct LinkTests {
     try pair.alpha.namespace.ip("link", "set", "eth0", "up")
     try pair.waitUntilSynced(active: .beta)
     #expect(try !holdsAddresses(pair.alpha))
-    #expect(try streams.end() == [])
+    try Self.expectWhole(streams)
   }
 
   @Test func aSwitchoverToAHostThatCannotBeReachedIsRefused() throws {
@@ -105,7 +114,7 @@ struct LinkTests {
     try waitForReach(pair.alpha, own: true, peer: true)
     try pair.alpha.switchOver()
     try pair.waitForTakeover()
-    #expect(try streams.end() == [])
+    try Self.expectWhole(streams)
   }
 
   /// A switch is started anew: both hosts lose their links, and get them back one after the other.
@@ -126,7 +135,7 @@ struct LinkTests {
     #expect(try status(pair.alpha).epoch == 2)
     #expect(!pair.alpha.log.contains("switchover:") && pair.beta.takeover == nil)
     try streams.crash(.alpha)
-    #expect(try streams.end() == [])
+    try Self.expectWhole(streams)
   }
 
   @Test(arguments: ["allow", "hold"])
@@ -147,7 +156,7 @@ struct LinkTests {
     try FailureDetectionTests.passes(1_000_000_000)
     #expect(try !holdsAddresses(pair.beta), "\(pair.explanation)")
     #expect(pair.beta.takeover == nil, "\(pair.explanation)")
-    #expect(try streams.end() == [])
+    try Self.expectWhole(streams)
   }
 
   @Test func withoutTrackingNobodyMoves() throws {
@@ -161,7 +170,7 @@ struct LinkTests {
     try plug(.alpha, into: pair)
     try streams.goOn()
     #expect(!pair.alpha.log.contains("switchover:"))
-    #expect(try streams.end() == [])
+    try Self.expectWhole(streams)
   }
 
   /// The carrier is there, and behind the next switch nobody is. The client is the witness here: it is on the other side.
@@ -178,12 +187,12 @@ struct LinkTests {
     #expect(
       pair.alpha.log.contains("switchover: no witness answers here, and clients can reach beta"), "\(pair.alpha.log)")
     #expect(
-      pair.alpha.log.contains("reason=no witness answers: \(Addresses.client), fd77::9"), "\(pair.alpha.log)")
+      pair.alpha.log.contains("reason=\"no witness answers: \(Addresses.client), fd77::9\""), "\(pair.alpha.log)")
     try streams.goOn()
     try mend()
     try pair.waitUntilSynced(active: .beta)
     try waitForReach(pair.beta, own: true, peer: true)
-    #expect(try streams.end() == [])
+    try Self.expectWhole(streams)
   }
 
   /// A witness that is wrong, or gone for both, moves nobody.
@@ -198,6 +207,6 @@ struct LinkTests {
     try streams.goOn()
     #expect(try status(pair.alpha).role == "active" && status(pair.alpha).epoch == 2)
     #expect(!pair.alpha.log.contains("switchover:"))
-    #expect(try streams.end() == [])
+    try Self.expectWhole(streams)
   }
 }

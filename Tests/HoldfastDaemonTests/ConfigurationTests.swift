@@ -225,7 +225,7 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
     // Values
     Mistake(
       "prefer =", "announce_refresh = \"500ms\"\nprefer =",
-      "pair[0].announce_refresh: expected \"0\" for never, or a duration from 1s to 1440min, as in \"60s\", found "
+      "pair[0].announce_refresh: expected \"0\" for never, or a duration from 1s to 86400s, as in \"60s\", found "
         + "\"500ms\""),
     Mistake(
       "name = \"web\"", "name = \"we b\"",

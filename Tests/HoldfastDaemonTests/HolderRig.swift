@@ -42,12 +42,12 @@ final class HolderRig {
     neighbour = try Namespace("neighbour")
     for namespace in [host, neighbour] {
       try namespace.setSysctl("net.ipv6.conf.default.accept_dad", "0")
-      for family in ["ipv4", "ipv6"] {
-        try namespace.setSysctl("net.\(family).neigh.default.base_reachable_time_ms", "3600000")
-        try namespace.setSysctl("net.\(family).neigh.default.gc_stale_time", "3600")
-      }
     }
     try connect()
+    for family in ["ipv4", "ipv6"] {
+      try neighbour.setSysctl("net.\(family).neigh.eth0.base_reachable_time_ms", "3600000")
+      try neighbour.setSysctl("net.\(family).neigh.eth0.gc_stale_time", "3600")
+    }
     try neighbour.ip(batch: "addr add 10.77.0.9/24 dev eth0\naddr add fd77::9/64 dev eth0 nodad\n")
   }
 

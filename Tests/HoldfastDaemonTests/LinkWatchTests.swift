@@ -9,41 +9,44 @@ import Testing
   private static let far = IPAddress(v4: 0x0a4d_00fd)
   private var silence = WitnessSilence([near, far], limit: 1_000_000_000)
 
-  /// Looks every 50 ms.
-  private mutating func pass(_ milliseconds: UInt64, answered: Set<IPAddress> = []) -> Bool {
+  /// Looks every 50 ms, and expects to find all of them silent in the end, or not.
+  private mutating func pass(
+    _ milliseconds: UInt64, answered: Set<IPAddress> = [], isSilent expected: Bool = false,
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) {
     var isSilent = false
     for _ in 0..<milliseconds / 50 { isSilent = silence.look(answered: answered, observed: 50_000_000) }
-    return isSilent
+    #expect(isSilent == expected, sourceLocation: sourceLocation)
   }
 
   /// Its address may be wrong; it may be switched off.
   @Test mutating func whoHasNeverAnsweredTellsNothing() {
-    #expect(!pass(60_000))
-    #expect(!pass(50, answered: [Self.near]))
-    #expect(!pass(950))
-    #expect(pass(50))
+    pass(60_000)
+    pass(50, answered: [Self.near])
+    pass(950)
+    pass(50, isSilent: true)
   }
 
   @Test mutating func oneOfThemIsEnough() {
-    #expect(!pass(500, answered: [Self.near, Self.far]))
-    #expect(!pass(60_000, answered: [Self.far]))
-    #expect(pass(1000))
-    #expect(!pass(50, answered: [Self.near]))
+    pass(500, answered: [Self.near, Self.far])
+    pass(60_000, answered: [Self.far])
+    pass(1000, isSilent: true)
+    pass(50, answered: [Self.near])
   }
 
-  /// Two questions that are lost say nothing, again and again.
+  /// Questions that are lost say nothing, again and again.
   @Test mutating func aLostQuestionIsNotSilence() {
     for _ in 0..<20 {
-      #expect(!pass(50, answered: [Self.near]))
-      #expect(!pass(900))
+      pass(50, answered: [Self.near])
+      pass(900)
     }
   }
 
-  /// While nobody ran nobody listened.
+  /// While nobody ran nobody listened: a late look counts for what was observed.
   @Test mutating func onlyWhatWasObservedCounts() {
-    #expect(!pass(50, answered: [Self.near]))
-    for _ in 0..<9 { #expect(!silence.look(answered: [], observed: 100_000_000)) }
-    #expect(silence.look(answered: [], observed: 100_000_000))
+    pass(50, answered: [Self.near])
+    let looks = (0..<10).map { _ in silence.look(answered: [], observed: 100_000_000) }
+    #expect(looks == [Bool](repeating: false, count: 9) + [true])
   }
 
   @Test func aLinkThatFlapsDoesNotFillTheJournal() {

@@ -26,8 +26,8 @@ import Testing
         addr add 10.77.0.100/32 dev lo
         route add default via 10.77.0.9 src 10.77.0.1
         route add 10.99.0.0/16 via 10.77.0.9 src 10.77.0.3 metric 50
-        -6 route add default via fd77::9
-        -6 route add fd99::/64 via fd77::9
+        route add default via fd77::9
+        route add fd99::/64 via fd77::9
 
         """)
     try wait(for: "the link-local address", until: .seconds(10)) {
@@ -149,6 +149,8 @@ import Testing
     try wire.host.ip("addr", "del", "fd77::1/64", "dev", "eth0")
     try wire.host.ip("addr", "del", "10.77.0.1/24", "dev", "eth0")
     try wire.host.ip("-6", "route", "add", "fd77::/64", "dev", "eth0", "metric", "256", "proto", "ra")
+    // Without any IPv4 address the interface would lose all its IPv4 routes.
+    try wire.host.ip("addr", "add", "10.66.0.1/24", "dev", "eth0")
     try wire.host.ip("route", "add", "10.77.0.0/24", "dev", "eth0", "proto", "static")
     try wait(for: "the link-local address", until: .seconds(10)) {
       try Tool.run("ip", "-n", wire.host.name, "-6", "addr", "show", "dev", "eth0").contains("fe80::")

@@ -34,7 +34,17 @@ import Testing
     // Either way out of the VRF's device: past its queueing discipline, or through one.
     if hasQueueingDiscipline { try Tool.run("tc", ["qdisc", "add", "dev", "blue", "root", "pfifo"], in: wire.host) }
     try wire.host.setSysctl("net.ipv4.tcp_l3mdev_accept", "1")
-    let line = try wire.connect(kind)
+    // One that listens for all, and takes what comes out of the VRF as well.
+    let listener = try wire.host.run {
+      try TCPSocket.listen(on: Endpoint(address: IPAddress(v6High: 0, low: 0), port: Wire.port), dualStack: true)
+    }
+    let client = try wire.peer.run { try TCPSocket.connect(to: Wire.service(kind)) }
+    var accepted: TCPSocket?
+    try wait(for: "a connection", until: .seconds(10)) {
+      accepted = try listener.accept()
+      return accepted != nil
+    }
+    let line = Line(wire: wire, host: try #require(accepted), peer: client, listener: listener)
     let table = try TableBench.table(wire, try line.flow)
     let family = kind == .v6 ? "ip6" : "ip"
     try Tool.run(
@@ -49,6 +59,9 @@ import Testing
         """, in: wire.host)
     let queue = try wire.host.run { try PacketQueue(queues: [20, 21]) }
     var queued = (ingress: 0, egress: 0)
+    // Of such a packet the first hook is told the device behind the VRF already (ip6_xmit of Linux 6.1); the second time it is one
+    // that is known.
+    let passes = kind == .v6 && hasQueueingDiscipline ? 2 : 1
     try line.exchangeWhile(bytes: 20_000) {
       try TableBench.pass(queue) { $0.queue == 20 ? (queued.ingress += 1) : (queued.egress += 1) }
     }
@@ -60,7 +73,7 @@ import Testing
           let words = line.split(separator: " ")
           return words.firstIndex(of: "packets").flatMap { Int(words[$0 + 1]) }
         }
-      return queued.ingress > 0 && seen == [queued.ingress, queued.egress]
+      return queued.ingress > 0 && seen.count == 2 && seen[0] == queued.ingress && seen[1] * passes == queued.egress
     }
     withExtendedLifetime(table) {}
     #expect(try line.host.information.bytes_received == 1000)
@@ -75,9 +88,12 @@ import Testing
       #expect(table.handover == .queue)
       return
     }
-    for suite in ["PacketTableTests", "TableOwnershipTests", "TableWatchTests", "TableTrafficTests", "TableVRFTests"] {
-      let output = try OtherKernel.run(test: suite, modules: Self.modules + ["bridge", "br_netfilter"])
-      #expect(output.contains("Suite \(suite) passed"), "\(output)")
+    for suites in [
+      ["PacketTableTests", "TableOwnershipTests", "TableWatchTests"], ["TableTrafficTests", "TableVRFTests"],
+    ] {
+      let output = try OtherKernel.run(
+        test: suites.joined(separator: "|"), modules: Self.modules + ["bridge", "br_netfilter"])
+      for suite in suites { #expect(output.contains("Suite \(suite) passed"), "\(output)") }
     }
   }
 }

@@ -66,6 +66,10 @@ public enum EventID: String, CaseIterable, Sendable {
   case resumed = "fd8026e936d0464290205011e19fb5bc"
   /// Another program has changed the packet table: packets may have passed unrecorded.
   case tableChanged = "635ad397c9394e5b84b7668972583202"
+  /// The other host's packet table is not in force: it cannot continue the connections.
+  case peerTableMissing = "297bfcdd908843a689f1ed5459a57384"
+  /// The other host's packet table is in force again.
+  case peerTableInForce = "1efbd7078321461999270ddcf18419b0"
   /// The packet table is in force again after a time in which the kernel did not take it.
   case tableInForce = "05fce44c224c4ef089aa6c9a49e6b104"
   /// Clients cannot reach this host at the service addresses: a link is down, or no witness answers.

@@ -17,13 +17,35 @@ extension Pair {
 
   /// Moves the pair to the other host.
   /// - Parameter completion: called once: when the other host is active, or with the reason why this one goes on.
-  func switchover(completion: @escaping (Result<Void, ControlError>) -> Void) {
+  func switchover(completion: @escaping (Result<Void, ControlError>) -> Void) { switchover(until: nil, completion: completion) }
+
+  /// - Parameter patience: until when connections in doubt are waited for, CLOCK_MONOTONIC, ns; nil: as long as they are, from now.
+  private func switchover(until patience: UInt64?, completion: @escaping (Result<Void, ControlError>) -> Void) {
     guard machine.role == .active else { return completion(.failure(.notActive(pair: name))) }
     guard machine.replication == .synced, takeover == nil else { return completion(.failure(.notSynced(pair: name))) }
     if let unfitness { return completion(.failure(unfitness)) }
+    // A connection in doubt could not be continued there.
+    guard !hasDoubts || MonotonicClock.now >= patience ?? .max else {
+      let patience = patience ?? MonotonicClock.now + Self.doubtPatience
+      waitingMoves.append((patience, completion))
+      moveTimer?.set(at: MonotonicClock.now + Self.doubtInterval)
+      return
+    }
     switchovers.append(completion)
     handle(.switchover)
   }
+
+  /// Tries the switchovers again that wait for doubts to be cleared.
+  func tryMoves() {
+    let waiting = waitingMoves
+    waitingMoves = []
+    for (patience, completion) in waiting { switchover(until: patience, completion: completion) }
+  }
+
+  /// How long a switchover waits for connections whose packets may have passed unrecorded, ns; those that are still in doubt then
+  /// are reset by the other host.
+  private static let doubtPatience: UInt64 = 2_000_000_000
+  private static let doubtInterval: UInt64 = 20_000_000
 
   func prepareHandOver() {
     logger.event(

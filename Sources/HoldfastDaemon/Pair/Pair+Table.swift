@@ -72,6 +72,35 @@ extension Pair {
     return doubts.raiseAll(reason)
   }
 
+  /// Some connection could not be continued by another host, and that will pass.
+  var hasDoubts: Bool {
+    table.all.contains { $0.doubt != nil || ($0.isSettling && $0.awaitsPeer) }
+  }
+
+  /// Has the kernel's connection tracking know connections that this host is about to continue, so that rules which ask for the
+  /// state of a packet's connection treat their first packets as any others.
+  func track(_ ledgers: LedgerBook) {
+    guard ledgers.count > 0, conntrack.isInUse else { return }
+    do {
+      try conntrack.insert(ledgers.all.map(\.flow))
+    } catch {
+      logger.warning("cannot make entries of connection tracking", metadata: ["error": "\(error)"])
+    }
+  }
+
+  /// The other host says whether its packet table is in force.
+  func lookAtPeersTable() {
+    guard machine.isPeerTableMissing == peerHasTable else { return }
+    peerHasTable = !machine.isPeerTableMissing
+    let peer = peerName ?? "the other host"
+    logger.event(
+      peerHasTable ? .peerTableInForce : .peerTableMissing, level: peerHasTable ? .notice : .warning,
+      peerHasTable
+        ? "the packet table of \(peer) is in force again"
+        : "the packet table of \(peer) is not in force: that host cannot continue the connections",
+      metadata: ["peer": "\(peer)"])
+  }
+
   private func unrecorded(_ connection: LiveConnection) {
     guard machine.role == .active, connection.stopped == nil, connection.doubt == nil else { return }
     logger.warning(
@@ -82,6 +111,8 @@ extension Pair {
 
   /// Whether the table is in force has changed: a standby without one could not hold what comes for its connections.
   private func forceChanged() {
+    machine.isTableMissing = flows.problem != nil
+    sendHeartbeat()
     guard machine.role == .standby else { return }
     if flows.problem != nil {
       client?.sayGoodbye()

@@ -55,6 +55,12 @@ final class Pair {
   private var pathWatch: PathWatch
   /// Looks whether the sockets of left-over flows are gone.
   var pruning: Timer?
+  /// Switchovers that wait for doubts to be cleared, and until when each does, ns.
+  var waitingMoves: [(patience: UInt64, completion: (Result<Void, ControlError>) -> Void)] = []
+  var moveTimer: Timer?
+  /// As the journal has been told.
+  var peerHasTable = true
+  let conntrack: ConntrackTable
   /// Before this the host does not move the pair again because it cannot hold an address, ns.
   var nextMove: UInt64 = 0
   /// nil where the configuration does not want it.
@@ -155,6 +161,7 @@ final class Pair {
       configuration.heartbeat.paths, pair: configuration.name, instance: instance,
       seal: security.heartbeatSeal(pair: configuration.name), loop: loop)
     sender = try RawSender()
+    conntrack = try ConntrackTable()
     try connect()
     connectTable()
   }
@@ -222,6 +229,9 @@ final class Pair {
       [weak self] in
       self?.askOnceMore()
     }
+    moveTimer = try loop.addTimer(priority: LoopPriority.control, description: "moves of \(name)") { [weak self] in
+      self?.tryMoves()
+    }
     pruning = try loop.addTimer(priority: LoopPriority.background, description: "old flows of \(name)") {
       [weak self] in self?.pruneLeftovers()
     }
@@ -271,6 +281,7 @@ final class Pair {
     detachStalled(observed)
     lookAtPaths(observed)
     lookAtLinks(observed)
+    lookAtPeersTable()
     handle(.tick)
     path.speak(until: MonotonicClock.now + configuration.heartbeat.deadAfter)
     sendHeartbeat()

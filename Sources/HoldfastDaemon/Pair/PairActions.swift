@@ -96,6 +96,7 @@ extension Pair {
       }
       takeover.onComplete = { [weak self] in self?.completed($0, decision) }
       takeover.hold()
+      track(ledgers)
       neighbourhood.refresh()
       holder.take()
       holder.whenUsable { [weak takeover] in takeover?.start() }

@@ -43,7 +43,8 @@ public final class AddressManager {
   ///   it is not the daemon's to change.
   public func add(_ address: ServiceAddress) throws(AddressError) {
     guard address.address.isIPv6 else { return try addNow(address, flags: 0) }
-    let state = try interfaces.state(of: address.interface)
+    // That nobody knows what is there is no reason not to take the address.
+    let state = try? interfaces.state(of: address.interface)
     let present = state?.assigned(address)
     if let present, present.prefixLength != address.prefixLength {
       throw AddressError(description: "cannot add \(address): the host has it as \(present)")
@@ -54,14 +55,15 @@ public final class AddressManager {
   }
 
   /// Whether the kernel would take a route of the host's own for the service address's, and remove it together with that: one to
-  /// the same network that belongs to no permanent address of the host (check_cleanup_prefix_route in net/ipv6/addrconf.c).
+  /// the same network that belongs to no permanent address of the host (check_cleanup_prefix_route in net/ipv6/addrconf.c). IPv4
+  /// routes bear the address as their source, so the kernel tells them apart.
   private func keepsRouteOfOthers(_ address: ServiceAddress, _ state: InterfaceState?) -> Bool {
     guard let state else { return false }
-    if let present = state.assigned(address) { return present.hasNoRoute }
+    if let present = state.assigned(address), present.prefixLength == address.prefixLength { return present.hasNoRoute }
     let network = address.address.network(address.prefixLength)
     let isShared = state.addresses.contains {
-      $0.address.isIPv6 && $0.prefixLength == address.prefixLength && $0.address.network($0.prefixLength) == network
-        && $0.isPermanent && !$0.hasNoRoute
+      $0.address.isIPv6 && $0.prefixLength == address.prefixLength
+        && $0.address.network($0.prefixLength) == network && $0.isPermanent && !$0.hasNoRoute
     }
     return !isShared && routes.hasRoute(toNetworkOf: address, over: state.index)
   }
@@ -112,8 +114,8 @@ public final class AddressManager {
 
   private func addNow(_ address: ServiceAddress, flags: Int32) throws(AddressError) {
     try withRequest(address) { request throws(AddressError) in
+      if flags != 0 { rtnl_addr_set_flags(request, UInt32(flags)) }
       if address.address.isIPv6 {
-        rtnl_addr_set_flags(request, UInt32(flags))
         rtnl_addr_set_preferred_lifetime(request, 0)
         rtnl_addr_set_valid_lifetime(request, .max)
       }

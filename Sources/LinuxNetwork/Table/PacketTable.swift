@@ -25,7 +25,7 @@ public final class PacketTable {
   /// Whether nobody else can change the table. It may turn out at the first `replace` that the kernel does not know how.
   public private(set) var isOwned: Bool
 
-  private let socket: TableSocket
+  private let socket: NetfilterSocket
   private let watch: TableWatch
   private let reader: TableReader
   private var batch = TableBatch()
@@ -49,7 +49,7 @@ public final class PacketTable {
   /// - Throws: `PacketTableError` when there are no sockets to be had.
   public init(owned: Bool = true) throws(PacketTableError) {
     do {
-      socket = try TableSocket()
+      socket = try NetfilterSocket()
       watch = try TableWatch(ignoring: socket.port)
     } catch {
       throw PacketTableError("cannot open the packet table", error)
@@ -86,11 +86,12 @@ public final class PacketTable {
     let part = parts[index]
     let former = numbers
     batch.begin()
+    // The rules for the queues stay: a target of xtables that is made anew waits for the one before to be taken apart, which is tens
+    // of milliseconds (nft_compat).
     for chain in [part.names.ingress, part.names.egress] {
-      batch.deleteRules(of: chain)
-      numbers.forgetRules(of: chain)
+      for rule in numbers.takeMuteRules(of: chain) { batch.deleteRule(rule, of: chain) }
     }
-    addRules(part, sets: nil, handover ?? .queue)
+    if isMute { addMuteRules(part, sets: nil) }
     do {
       do {
         try commit(action)
@@ -171,9 +172,12 @@ public final class PacketTable {
   /// ruleset, and the table does not belong to this object.
   /// - Parameter sample: flows by pair name that must be there; those that this object was not given are none of it.
   public func isIntact(sample: [String: [Flow]] = [:]) throws(PacketTableError) -> Bool {
-    defer { wasTouched = false }
     let now = try reader.generation()
-    guard !wasTouched, try reader.numbers() == numbers else { return false }
+    guard try reader.numbers() == numbers else { return false }
+    if wasTouched {
+      wasTouched = false
+      return false
+    }
     for (pair, flows) in sample {
       guard let part = parts.first(where: { $0.rules.pair == pair }) else { return false }
       guard try reader.contains(flows, in: part.names) else { return false }
@@ -233,6 +237,7 @@ public final class PacketTable {
           batch.newChain(part.names.ingress, hook: NF_INET_LOCAL_IN)
           batch.newChain(part.names.egress, hook: NF_INET_LOCAL_OUT)
           addRules(part, sets: sets, handover)
+          if part.rules.isMute { addMuteRules(part, sets: sets) }
           batch.addElements(NFT_MSG_NEWSETELEM, NLM_F_CREATE, set: part.names.v4, part.flows, isIPv6: false)
           batch.addElements(NFT_MSG_NEWSETELEM, NLM_F_CREATE, set: part.names.v6, part.flows, isIPv6: true)
         }
@@ -264,17 +269,31 @@ public final class PacketTable {
     }
   }
 
-  private func addRules(_ part: Part, sets: (v4: UInt32, v6: UInt32)?, _ handover: Handover) {
-    let (rules, names) = (part.rules, part.names)
-    batch.newRule(TableRule.passTowardsVRF(chain: names.egress))
+  private func addRules(_ part: Part, sets: (v4: UInt32, v6: UInt32), _ handover: Handover) {
+    batch.newRule(TableRule.passTowardsVRF(chain: part.names.egress))
+    eachKind(part, sets) { arriving, rule in
+      batch.newRule(rule(.queue(arriving ? part.rules.ingressQueue : part.rules.egressQueue, handover)))
+    }
+  }
+
+  private func addMuteRules(_ part: Part, sets: (v4: UInt32, v6: UInt32)?) {
+    eachKind(part, sets) { _, rule in batch.newRule(rule(.drop), isFirst: true) }
+  }
+
+  /// Both directions and both families.
+  private func eachKind(
+    _ part: Part, _ sets: (v4: UInt32, v6: UInt32)?, _ body: (Bool, (TableRule.Verdict) -> TableRule) -> Void
+  ) {
+    let names = part.names
     for arriving in [true, false] {
-      let queue = arriving ? rules.ingressQueue : rules.egressQueue
-      let verdict = rules.isMute ? TableRule.Verdict.drop : .queue(queue, handover)
-      let chain = arriving ? names.ingress : names.egress
-      batch.newRule(
-        .flows(chain: chain, arriving: arriving, isIPv6: false, set: (names.v4, sets?.v4), verdict: verdict))
-      batch.newRule(
-        .flows(chain: chain, arriving: arriving, isIPv6: true, set: (names.v6, sets?.v6), verdict: verdict))
+      for isIPv6 in [false, true] {
+        let set = (isIPv6 ? names.v6 : names.v4, isIPv6 ? sets?.v6 : sets?.v4)
+        body(arriving) { verdict in
+          .flows(
+            chain: arriving ? names.ingress : names.egress, arriving: arriving, isIPv6: isIPv6, set: set,
+            verdict: verdict)
+        }
+      }
     }
   }
 

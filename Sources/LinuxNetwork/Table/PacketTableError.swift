@@ -1,3 +1,4 @@
+internal import CLinux
 internal import CNetfilter
 internal import Glibc
 public import SystemPackage

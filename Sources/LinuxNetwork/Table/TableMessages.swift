@@ -46,15 +46,16 @@ extension TableBatch {
     add(NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO) { nftnl_set_nlmsg_build_payload($0, set) }
   }
 
-  mutating func newRule(_ rule: borrowing TableRule) {
-    add(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND | NLM_F_ECHO) { rule.build(into: $0) }
+  /// - Parameter isFirst: it comes before the rules that the chain has; else behind them.
+  mutating func newRule(_ rule: borrowing TableRule, isFirst: Bool = false) {
+    add(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_ECHO | (isFirst ? 0 : NLM_F_APPEND)) { rule.build(into: $0) }
   }
 
-  /// All rules of a chain.
-  mutating func deleteRules(of chain: [CChar]) {
+  mutating func deleteRule(_ handle: UInt64, of chain: [CChar]) {
     add(NFT_MSG_DELRULE, 0) {
       mnl_attr_put_strz($0, UInt16(NFTA_RULE_TABLE.rawValue), PacketTable.name)
       mnl_attr_put_strz($0, UInt16(NFTA_RULE_CHAIN.rawValue), chain)
+      mnl_attr_put_u64($0, UInt16(NFTA_RULE_HANDLE.rawValue), handle.bigEndian)
     }
   }
 }

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import CNetfilter
 
 /// The handles that the kernel gave to the packet table and all that is in it. A thing that was taken out and put in again has
@@ -10,13 +11,17 @@ struct TableNumbers: Equatable {
   private(set) var owner: UInt32?
   private var chains: [String: UInt64] = [:]
   private var sets: [String: UInt64] = [:]
-  private var rules: [String: [UInt64]] = [:]
+  private var rules: [String: Set<UInt64>] = [:]
+  /// The rules that make a pair mute, by chain.
+  private var muteRules: [String: Set<UInt64>] = [:]
 
   /// The names of the sets.
   var setNames: some Sequence<String> { sets.keys }
 
-  /// A chain has new rules from here.
-  mutating func forgetRules(of chain: [CChar]) { rules[TableNames.text(chain)] = nil }
+  /// The rules of a chain that make its pair mute, and that are about to go.
+  mutating func takeMuteRules(of chain: [CChar]) -> Set<UInt64> {
+    muteRules.removeValue(forKey: TableNames.text(chain)) ?? []
+  }
 
   /// Takes in one message about something that is there, NFT_MSG_NEW…; those about other tables are none of ours.
   mutating func take(_ answer: NetlinkAnswer) {
@@ -39,7 +44,12 @@ struct TableNumbers: Equatable {
       guard let chain = attributes.text(Int(NFTA_RULE_CHAIN.rawValue)),
         let handle = attributes.number(Int(NFTA_RULE_HANDLE.rawValue), as: UInt64.self)
       else { return }
-      rules[chain, default: []].append(handle)
+      // Nothing else of ours has a comment.
+      if attributes[Int(NFTA_RULE_USERDATA.rawValue)] != nil {
+        muteRules[chain, default: []].insert(handle)
+      } else {
+        rules[chain, default: []].insert(handle)
+      }
     default: break
     }
   }

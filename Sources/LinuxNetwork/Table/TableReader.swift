@@ -1,3 +1,4 @@
+internal import CLinux
 internal import CNetfilter
 internal import Glibc
 internal import SystemPackage
@@ -5,7 +6,7 @@ internal import TCPModel
 
 /// Asks the kernel what the packet table is.
 struct TableReader {
-  let socket: TableSocket
+  let socket: NetfilterSocket
 
   private static let action = "cannot read the packet table"
 

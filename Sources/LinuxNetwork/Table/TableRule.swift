@@ -1,3 +1,4 @@
+internal import CLinux
 internal import CNetfilter
 internal import Glibc
 
@@ -36,6 +37,7 @@ struct TableRule: ~Copyable {
     }
     rule.add("counter") { _ in }
     rule.add(verdict)
+    if case .drop = verdict { rule.comment("mute") }
     return rule
   }
 
@@ -57,6 +59,12 @@ struct TableRule: ~Copyable {
     case accept
     case drop
     case queue(UInt16, Handover)
+  }
+
+  /// What nft(8) shows at the end of the rule: type 0 of a rule's user data, length, text (libnftnl's udata.h).
+  private func comment(_ text: StaticString) {
+    let bytes = text.withUTF8Buffer { [0, UInt8($0.count + 1)] + Array($0) + [0] }
+    nftnl_rule_set_data(rule, UInt16(NFTNL_RULE_USERDATA.rawValue), bytes, UInt32(bytes.count))
   }
 
   // MARK: Expressions

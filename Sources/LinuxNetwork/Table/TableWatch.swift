@@ -6,11 +6,11 @@ internal import SystemPackage
 /// Hears what others do to the nf_tables ruleset (group NFNLGRP_NFTABLES). What one socket of ours does is filtered in the kernel,
 /// so that it wakes nobody.
 struct TableWatch {
-  private let socket: TableSocket
+  private let socket: NetfilterSocket
 
   /// - Parameter own: the port of the socket whose transactions are not to be heard.
   init(ignoring own: UInt32) throws(SystemCallError) {
-    socket = try TableSocket()
+    socket = try NetfilterSocket()
     // nlmsg_pid is at byte 12 of a message; all messages of a datagram are of one transaction. A filter reads numbers in network
     // order.
     var program = [

@@ -3,8 +3,8 @@ internal import CNetfilter
 internal import Glibc
 internal import SystemPackage
 
-/// A netlink socket of the subsystem nf_tables. Nothing here waits: the kernel answers while a message is being sent.
-final class TableSocket {
+/// A netlink socket for the subsystems of netfilter. Nothing here waits: the kernel answers while a message is being sent.
+final class NetfilterSocket {
   private let socket: Descriptor
   private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 17, alignment: 16)
   private var sequence: UInt32 = 1
