@@ -40,9 +40,10 @@ import Testing
     #expect(it.ledger.offeredEdge.rawValue == 1005 + 0xffff)
   }
 
-  @Test(arguments: [
-    (5006, false, 1005), (5004, false, 1005), (5006, true, 1005), (5005, false, 1006), (5005, false, 900),
-  ] as [(UInt32, Bool, UInt32)])
+  @Test(
+    arguments: [
+      (5006, false, 1005), (5004, false, 1005), (5006, true, 1005), (5005, false, 1006), (5005, false, 900),
+    ] as [(UInt32, Bool, UInt32)])
   func aSocketThatIsElsewhereDoesNotAgree(sndNxt: UInt32, finSent: Bool, rcvNxt: UInt32) {
     let it = Self.talking()
     let before = it.ledger.image

@@ -64,7 +64,8 @@ final class OptionWatch {
     suspects.removeFirst(due.count)
     guard isReading() else { return }
     for (_, connection, sent) in due
-    where table[connection.id] === connection && connection.doubt == nil && connection.ledger.output.lacks(before: sent) {
+    where table[connection.id] === connection && connection.doubt == nil && connection.ledger.output.lacks(before: sent)
+    {
       onUnrecorded?(connection)
     }
   }

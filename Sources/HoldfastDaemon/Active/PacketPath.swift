@@ -294,7 +294,9 @@ final class PacketPath {
   /// The peer acknowledges output that is in no ledger. If the socket has sent it, it passed beside the packet table.
   @inline(never)
   private func noticeUnrecorded(_ connection: LiveConnection, acknowledged: SequenceNumber) {
-    guard connection.resending == nil, let sent = try? connection.kernelSent(), !acknowledged.isAfter(sent) else { return }
+    guard connection.resending == nil, let sent = try? connection.kernelSent(), !acknowledged.isAfter(sent) else {
+      return
+    }
     onUnrecorded?(connection)
   }
 

@@ -53,7 +53,8 @@ extension Configuration {
     let readers = try root.tables(
       "pair",
       known: [
-        "name", "addresses", "prefer", "on_stop", "announce_refresh", "track_links", "link_down_after", "witnesses", "replication",
+        "name", "addresses", "prefer", "on_stop", "announce_refresh", "track_links", "link_down_after", "witnesses",
+        "replication",
         "heartbeat", "solo",
       ])
     guard !readers.isEmpty else { throw root.error("pair", .missing(expected: "at least one table [[pair]]")) }

@@ -7,7 +7,10 @@ extension ConnectionInfo {
   /// - Parameters:
   ///   - live: the socket on the host that owns it; nil on a standby.
   ///   - lag: bytes of the replication stream that the standby has not acknowledged.
-  init(_ ledger: Ledger, pair: String, live: LiveConnection?, protected: Bool, lag: Int) {
+  ///   - pending: why the standby could not continue it yet, where nothing else speaks against it.
+  init(
+    _ ledger: Ledger, pair: String, live: LiveConnection?, protected: Bool, lag: Int, pending: String? = nil
+  ) {
     let state = live.flatMap { try? TCPInfo($0.socket.number).state.description } ?? "ESTABLISHED"
     let clock = ledger.timestamp
     // TSval less the host's clock in the same unit: what TCP_TIMESTAMP adds.
@@ -18,7 +21,7 @@ extension ConnectionInfo {
       protected: protected, received: Int(ledger.input.received), consumed: Int(ledger.input.consumed),
       sent: Int(max(ledger.output.sent, 0)), unacknowledged: ledger.output.unacknowledgedCount, replicaLag: lag,
       timestampOffset: clock.unit == .none ? 0 : Int(clock.value &- ticks),
-      timestampUnit: TimestampUnitName(clock.unit), obstacle: live?.doubt ?? ledger.obstacle)
+      timestampUnit: TimestampUnitName(clock.unit), obstacle: live?.doubt ?? ledger.obstacle ?? pending)
   }
 }
 

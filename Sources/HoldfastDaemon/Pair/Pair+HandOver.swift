@@ -17,7 +17,9 @@ extension Pair {
 
   /// Moves the pair to the other host.
   /// - Parameter completion: called once: when the other host is active, or with the reason why this one goes on.
-  func switchover(completion: @escaping (Result<Void, ControlError>) -> Void) { switchover(until: nil, completion: completion) }
+  func switchover(completion: @escaping (Result<Void, ControlError>) -> Void) {
+    switchover(until: nil, completion: completion)
+  }
 
   /// - Parameter patience: until when connections in doubt are waited for, CLOCK_MONOTONIC, ns; nil: as long as they are, from now.
   private func switchover(until patience: UInt64?, completion: @escaping (Result<Void, ControlError>) -> Void) {

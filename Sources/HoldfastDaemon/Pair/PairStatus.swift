@@ -54,12 +54,21 @@ extension Pair {
       && (connection.baselinePosition ?? 0) <= feed.source.acknowledged
   }
 
+  /// What a standby that follows has yet to confirm of a connection.
+  private func pending(_ connection: LiveConnection) -> String? {
+    guard feed.source.phase != .detached, (connection.baselinePosition ?? 0) > feed.source.acknowledged else {
+      return nil
+    }
+    return "the standby has not confirmed yet that it knows the connection as it is now"
+  }
+
   /// As `ListConnections` shows them: live ones where this host owns them, ledgers on a standby.
   var connectionInfos: [ConnectionInfo] {
     guard machine.role == .standby else {
       let lag = Int(feed.source.lag)
       return table.all.map {
-        ConnectionInfo($0.ledger, pair: name, live: $0, protected: isProtected($0), lag: lag)
+        ConnectionInfo(
+          $0.ledger, pair: name, live: $0, protected: isProtected($0), lag: lag, pending: pending($0))
       }
     }
     guard let client else { return [] }

@@ -45,7 +45,7 @@ struct SocketSearch: ~Copyable {
         type: UInt16(HF_SOCK_DESTROY), flags: UInt16(NLM_F_ACK), family: entry.family, identity: entry.identity))
     do {
       try receive { _ in }
-    } catch where error.errno == .noSuchFileOrDirectory {
+    } catch  where error.errno == .noSuchFileOrDirectory {
       return
     }
   }
