@@ -2,7 +2,7 @@ internal import SystemPackage
 
 /// The privileges without which nothing works (capabilities(7)).
 enum Capability: String, CaseIterable {
-  /// TCP_REPAIR, packet rules and queues, addresses, socket marks.
+  /// TCP_REPAIR, the packet table and its queues, addresses, SO_MARK of restored sockets.
   case netAdmin = "CAP_NET_ADMIN"
   /// Announcements and probes.
   case netRaw = "CAP_NET_RAW"

@@ -100,6 +100,10 @@ struct AddressChangeTests {
 
   @Test func tenMovesLeaveNoTrace() throws {
     let pair = try ProtectedPair()
+    // The laboratory's links are young.
+    try wait(for: "the links to have their carrier and their own addresses", until: .seconds(20)) {
+      try [pair.alpha, pair.beta].map(picture).allSatisfy { !$0.contains("NO-CARRIER") && !$0.contains("tentative") }
+    }
     try pair.alpha.switchOver()
     try pair.waitUntilSynced(active: .beta)
     let alpha = try picture(pair.alpha)

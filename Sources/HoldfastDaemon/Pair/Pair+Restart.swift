@@ -7,7 +7,7 @@ internal import TCPModel
 
 /// The daemon ends and starts again, and its connections do not notice more than a pause.
 ///
-/// First the rules drop all packets instead of queueing them, so that the kernel does not count as sent what does not leave. What
+/// First the packet table drops all packets instead of queueing them, so that the kernel does not count as sent what does not leave. What
 /// the queues hold is recorded, and leaves when the standby has it; then the ledgers are what the sockets are, and stay so until the
 /// next daemon's rules are in force. Applications may go on reading and writing meanwhile; both can be seen in the sockets
 /// afterwards.
@@ -100,7 +100,7 @@ extension Pair {
       metadata: ["role": "active", "epoch": "\(image.epoch)", "connections": "\(table.count)"])
   }
 
-  /// The queues are read and the rules are in force: catches up with what happened meanwhile.
+  /// The queues are read and the packet table is in force: catches up with what happened meanwhile.
   func catchUp() {
     guard machine.isResumed else { return }
     offering?.schedule()

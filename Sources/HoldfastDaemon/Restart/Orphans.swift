@@ -24,7 +24,7 @@ struct Orphans {
       }
   }
 
-  /// Ends them. The packet rules of this daemon must be in force: those of the one before would swallow the resets.
+  /// Ends them. The packet table of this daemon must be in force: that of the one before would swallow the resets.
   func end(logger: Logger) {
     for socket in sockets { end(socket.number, logger) }
     let what = isPairGone ? "pair \(pair) is" : "addresses of pair \(pair) are"

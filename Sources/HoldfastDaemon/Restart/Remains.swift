@@ -5,7 +5,7 @@ internal import TCPModel
 
 /// What a daemon that crashed has left with the service manager (`SocketKeep`), made into what one that ended in order leaves.
 ///
-/// The packet rules of the dead daemon are in force and nobody reads their queues, so nothing of the connections passes: each ledger is
+/// The packet table of the dead daemon is in force and nobody reads its queues, so nothing of the connections passes: each ledger is
 /// begun where its socket is, and says what it lacks (`LedgerGap`).
 struct Remains {
   private let logger: Logger

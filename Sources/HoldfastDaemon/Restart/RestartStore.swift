@@ -88,7 +88,7 @@ enum RestartStore {
 
 extension RestartStore.Kept {
   /// Gives each pair what was its own.
-  /// - Returns: what belongs to none any more, to be ended when the packet rules are in force.
+  /// - Returns: what belongs to none any more, to be ended when the packet table is in force.
   func distribute(to pairs: [Pair]) -> [Orphans] {
     var rest = sockets[...]
     var orphans: [Orphans] = []

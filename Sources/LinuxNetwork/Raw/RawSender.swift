@@ -3,7 +3,7 @@ internal import Glibc
 public import TCPModel
 
 /// Sends IP packets as they were built (raw(7), IP_HDRINCL): probes and resets to peers, and a peer's own segments to a socket
-/// here that is being restored. The latter leave through the loopback interface, which the packet rules except.
+/// here that is being restored. The latter leave through the loopback interface, which the packet table excepts.
 public final class RawSender {
   private let v4: Descriptor
   private let v6: Descriptor
