@@ -7,10 +7,10 @@ internal import TCPModel
 
 /// The daemon ends and starts again, and its connections do not notice more than a pause.
 ///
-/// First the packet table drops all packets instead of queueing them, so that the kernel does not count as sent what does not leave. What
-/// the queues hold is recorded, and leaves when the standby has it; then the ledgers are what the sockets are, and stay so until the
-/// next daemon's rules are in force. Applications may go on reading and writing meanwhile; both can be seen in the sockets
-/// afterwards.
+/// First the packet table drops all packets instead of queueing them, so that the kernel does not count as sent what does not
+/// leave. What the queues hold is recorded, and leaves when the standby has it; then the ledgers are what the sockets are, and
+/// stay so until the next daemon's table is in force. Applications may go on reading and writing meanwhile; both can be seen in
+/// the sockets afterwards.
 extension Pair {
   /// How long the standby may take to acknowledge the last records, ns. It only saves retransmissions.
   private static let restartAcknowledgement: UInt64 = 500_000_000

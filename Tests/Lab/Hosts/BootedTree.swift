@@ -12,7 +12,8 @@ public struct BootedTree: Sendable {
   let products: String
 
   private static let packages = [
-    "systemd", "systemd-sysv", "dbus", "iproute2", "libnl-3-200", "libnl-route-3-200", "libnftnl11", "libmnl0", "libssl3",
+    "systemd", "systemd-sysv", "dbus", "iproute2", "libnl-3-200", "libnl-route-3-200", "libnftnl11", "libmnl0",
+    "libssl3",
     "libcurl4",
     "libstdc++6",
   ]
