@@ -154,19 +154,27 @@ public final class Daemon {
     isEnding = true
     manager.stopping()
     logger.event(.stopping, "stopping, to start again")
-    var waiting = pairs.count
-    var leaving: [Pair] = []
     let staying = inForce.namesInFile ?? Set(pairs.map(\.name))
+    let (kept, removed) = (pairs.filter { staying.contains($0.name) }, pairs.filter { !staying.contains($0.name) })
+    // Those that stay are mute once they are ready: they need not wait for others to move.
+    Self.gather(removed, { $0.moveAway(completion: $1) }) { left in
+      Self.gather(kept, { $0.prepareRestart(completion: $1) }) { [weak self] ready in self?.leave(left + ready) }
+    }
+  }
+
+  /// Has pairs get ready for the next daemon.
+  /// - Parameter completion: called once, with those that leave connections to it.
+  private static func gather(
+    _ pairs: [Pair], _ prepare: (Pair, @escaping (Bool) -> Void) -> Void, completion: @escaping ([Pair]) -> Void
+  ) {
+    guard !pairs.isEmpty else { return completion([]) }
+    var waiting = pairs.count
+    var ready: [Pair] = []
     for pair in pairs {
-      let completion = { [weak self] (isReady: Bool) in
-        if isReady { leaving.append(pair) }
+      prepare(pair) { isReady in
+        if isReady { ready.append(pair) }
         waiting -= 1
-        if waiting == 0 { self?.leave(leaving) }
-      }
-      if staying.contains(pair.name) {
-        pair.prepareRestart(completion: completion)
-      } else {
-        pair.moveAway(completion: completion)
+        if waiting == 0 { completion(ready) }
       }
     }
   }

@@ -149,6 +149,8 @@ struct BootedHostTests {
       try alpha.journal(of: "holdfastd", "MESSAGE_ID=fd8026e936d0464290205011e19fb5bc").split(separator: "\n").count
         == 2)
 
+    try Self.takesAnotherConfiguration(pair, clients)
+
     // A crash that takes too long to mend is the standby's business; systemd fences the host and mends the daemon, which follows.
     let slow = "/run/systemd/system/holdfastd.service.d/slow.conf"
     try alpha.run("mkdir", "-p", "/run/systemd/system/holdfastd.service.d")
@@ -188,6 +190,42 @@ struct BootedHostTests {
     for client in clients { #expect(try client.report(until: .seconds(60)).failures.isEmpty, "\(pair.explanation)") }
     let check = try CaptureCheck(capture.stop(), isService: { (7000...7004).contains($0.port) })
     #expect(check.violations.isEmpty, "\(check.violations)\(pair.explanation)")
+  }
+
+  /// A reload with a broken file changes nothing, a restart with one keeps what works, and a reload with a good one is a restart.
+  private static func takesAnotherConfiguration(_ pair: Pair, _ clients: [PatternClient]) throws {
+    let (alpha, path) = (try pair[.alpha], "/etc/holdfast/holdfastd.toml")
+    // The limit of starts in a minute is not the subject.
+    try alpha.run("systemctl", "reset-failed", "holdfastd")
+    try alpha.run("cp", "--preserve=all", path, "\(path).good")
+    let process = try alpha.property("MainPID", of: "holdfastd")
+    try alpha.run("cp", "/dev/null", path)
+    #expect(throws: (any Error).self) { try alpha.run("systemctl", "reload", "holdfastd") }
+    #expect(try alpha.property("MainPID", of: "holdfastd") == process)
+    // Without any file the unit starts, too, for what the daemon has left.
+    for damage in [["cp", "/dev/null", path], ["rm", path]] {
+      try alpha.run(damage)
+      try alpha.run("systemctl", "restart", "holdfastd")
+      #expect(try alpha.property("ActiveState", of: "holdfastd") == "active")
+      try pair.waitUntilSynced(active: .alpha)
+      try pair.waitForProgress(clients, after: "a restart with a broken file")
+      #expect(try alpha.property("StatusText", of: "holdfastd").hasPrefix("RUNS WITH THE LAST GOOD CONFIGURATION"))
+    }
+    try alpha.run("cp", "--preserve=all", "\(path).good", path)
+    let former = try alpha.property("MainPID", of: "holdfastd")
+    try alpha.run("systemctl", "reload", "holdfastd")
+    try wait(for: "the next daemon\(pair.explanation)", until: .seconds(20), every: 50) {
+      let next = try alpha.property("MainPID", of: "holdfastd")
+      return next != former && next != "0"
+    }
+    try pair.waitUntilSynced(active: .alpha)
+    try pair.waitForProgress(clients, after: "a reload")
+    #expect(try alpha.property("StatusText", of: "holdfastd").hasPrefix("active for web (4 connections, synced)"))
+    #expect(try pair.status(.alpha)?.epoch == 2)
+    // Counts from 0 again, and the limit too.
+    try alpha.run("systemctl", "restart", "holdfastd")
+    try alpha.run("systemctl", "reset-failed", "holdfastd")
+    try pair.waitUntilSynced(active: .alpha)
   }
 
   /// An operator's choice of what it may do is part of what it is: no capability, system call or path more than it needs.
