@@ -23,7 +23,7 @@ public enum DaemonStart {
     let control = inForce.configuration.node.control
     guard !RuntimeStates.answers(control) else {
       logger.error(
-        "another daemon runs with this control socket: stop it, or give this one another",
+        "a daemon runs already with this control socket: stop it, or give this one another",
         metadata: ["file": "\(control)"])
       return 1
     }

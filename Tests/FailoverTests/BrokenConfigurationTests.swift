@@ -128,7 +128,7 @@ struct BrokenConfigurationTests {
       let daemon = try Self.second(alpha, configuration)
       #expect(daemon.exitStatus == 1, "\(daemon.standardError)")
       if configuration == alpha.configurationPath {
-        #expect(daemon.standardError.contains("another daemon runs"), "\(daemon.standardError)")
+        #expect(daemon.standardError.contains("a daemon runs already"), "\(daemon.standardError)")
       }
     }
     try Files.write("[broken\n", to: alpha.configurationPath)
