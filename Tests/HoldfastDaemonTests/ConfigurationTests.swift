@@ -266,7 +266,7 @@ private func parse(_ text: String) throws(ConfigurationError) -> Configuration {
       #"node.control_mode: expected permission bits in octal, as in "0660", found "0888""#),
     Mistake("[node]", "[node]\ncontrol_group = \"\"", #"node.control_group: expected the name of a group, found """#),
     Mistake(
-      "[node]", "[node]\nowned_table = \"no\"", #"node.owned_table: expected true or false, found "no""#),
+      "[node]", "[node]\nowned_table = \"no\"", #"node.owned_table: expected true or false, found the string "no""#),
     Mistake(
       "[node]", "[node]\nqueue_base = 65535",
       "node.queue_base: expected a queue number from 0 to 65534, found 65535"),
