@@ -60,8 +60,8 @@ import Testing
   }
 
   /// A standby knows of the connection, resets it if it comes to that, and is not misled by records that follow.
-  @Test func aPlaceholderIsNeverContinued() {
-    let it = LedgerFixture(Self.talking().ledger.placeholder)
+  @Test func aStandInIsNeverContinued() {
+    let it = LedgerFixture(Self.talking().ledger.standIn)
     #expect(it.ledger.obstacle != nil && it.output == "" && it.input == "")
     it.egress(5005, "more", ack: 1005)
     it.ingress(1005, "more", ack: 5009)

@@ -35,7 +35,7 @@ final class ConnectionTable {
     connection.isGone = false
     byFlow[flow] = connection
     byID[connection.id] = connection
-    ledgers.insert(connection.isSettling ? connection.ledger.placeholder : connection.ledger)
+    ledgers.insert(connection.isSettling ? connection.ledger.standIn : connection.ledger)
     onFlow?(flow)
     perService[connection.ledger.identity.service, default: 0] += 1
     if let owner = connection.owner { assign(connection, to: owner.user) }
@@ -47,7 +47,7 @@ final class ConnectionTable {
     guard byID[connection.id] === connection else { return }
     connection.doubt = reason
     connection.isSettling = true
-    ledgers.insert(connection.ledger.placeholder)
+    ledgers.insert(connection.ledger.standIn)
   }
 
   /// Nothing is missing any more.

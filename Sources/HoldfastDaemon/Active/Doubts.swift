@@ -110,8 +110,8 @@ final class Doubts {
   }
 
   private func tell(_ connection: LiveConnection, _ now: UInt64) {
-    guard let placeholder = table.ledgers[connection.id] else { return }
-    connection.baselinePosition = feed.source.register(placeholder, now: now)
+    guard let standIn = table.ledgers[connection.id] else { return }
+    connection.baselinePosition = feed.source.register(standIn, now: now)
   }
 
   private func compare(_ connection: LiveConnection) {

@@ -52,7 +52,7 @@ extension Ledger {
 
 extension Ledger {
   /// Tells a standby that there is this connection, and that no host but the active one could continue it now.
-  public var placeholder: Ledger {
+  public var standIn: Ledger {
     var image = outline
     image.isBroken = true
     return Ledger(image)
