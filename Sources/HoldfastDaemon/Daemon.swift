@@ -135,6 +135,8 @@ public final class Daemon {
         guard waiting == 0, let self else { return }
         keep?.end()
         tableKeeper.remove()
+        // The kernel drops what waits in a queue that nobody reads any more.
+        for pair in pairs { pair.path.letPass() }
         record.end(holdsAddresses: pairs.contains { $0.holder.isHolding })
         loop.exit(0)
       }

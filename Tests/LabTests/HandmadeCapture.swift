@@ -24,13 +24,17 @@ struct HandmadeCapture {
     var clientPort: UInt16 = 40000
     /// Bytes of the packet that the capture kept.
     var kept: Int?
+    /// Each byte of the link-layer address that it comes from.
+    var sender: UInt8 = 2
   }
+
+  mutating func pass(milliseconds: UInt32) { self.milliseconds += milliseconds }
 
   mutating func add(_ packet: Packet) {
     let options: [UInt8] =
       packet.timestamp.map { [1, 1, 8, 10] + bigEndian($0) + [0, 0, 0, 0] } ?? []
     let headerCount = 20 + options.count
-    var frame: [UInt8] = linkType == 1 ? [UInt8](repeating: 2, count: 12) + [0x08, 0x00] : []
+    var frame: [UInt8] = linkType == 1 ? [UInt8](repeating: 2, count: 6) + [UInt8](repeating: packet.sender, count: 6) + [0x08, 0x00] : []
     let total = 20 + headerCount + packet.payload.count
     let service: [UInt8] = [10, 77, 0, 100]
     let client: [UInt8] = [10, 77, 0, 9]

@@ -40,6 +40,32 @@ import Testing
     #expect(routes.nextHop(to: Wire.address(1, .v4)) == nil)
   }
 
+  /// What waits for a neighbour leaves when it answers, however late; what was taken back does not.
+  @Test(arguments: [Wire.Kind.v4, .v6])
+  func packetsThatWaitForANeighbourAreTakenBack(_ kind: Wire.Kind) throws {
+    let wire = try Wire()
+    let routes = try wire.host.run { try RouteTable() }
+    let (family, slash) = kind == .v4 ? ("-4", "24") : ("-6", "64")
+    // Two that do not answer yet: what waits for one of them is taken back.
+    let absent = [50, 51].map { Wire.address($0, kind) }
+    for address in absent {
+      // One datagram, which nobody sends again.
+      try Tool.run("ip", "netns", "exec", wire.host.name, "bash", "-c", "echo >/dev/udp/\(address)/9")
+    }
+    let hops = try absent.map { try #require(routes.nextHop(to: $0)) }
+    #expect(try routes.neighboursLookedFor().isSuperset(of: hops))
+    try routes.forget(hops[0])
+    #expect(try routes.neighboursLookedFor().intersection(hops) == [hops[1]])
+    // Once more is no error.
+    try routes.forget(hops[0])
+    for address in absent { try wire.peer.ip(family, "addr", "add", "\(address)/\(slash)", "dev", "eth0", "nodad") }
+    for hop in hops { try routes.prepare(hop) }
+    let arrived = { try Tool.run("ip", "netns", "exec", wire.peer.name, "nstat", "-asz", "UdpNoPorts", "Udp6NoPorts") }
+    try wait(for: "what waited for the other", until: .seconds(10)) { try arrived().contains(#/NoPorts +1 /#) }
+    try wait(for: "both", until: .seconds(10)) { try routes.neighboursLookedFor().isDisjoint(with: hops) }
+    #expect(try !arrived().contains(#/NoPorts +2 /#))
+  }
+
   @Test func anInterfaceThatIsNotThereIsAnError() throws {
     let wire = try Wire()
     let routes = try wire.host.run { try RouteTable() }

@@ -83,6 +83,9 @@ final class PacketPath {
   /// More than the kernel's queues hold.
   private static let mostBatches = 1 << 12
 
+  /// No packet comes any more: those that still wait go where they would.
+  func letPass() { report { () throws(SystemCallError) in try drain() } }
+
   /// - Returns: how many packets there were.
   private func processBatch() throws(SystemCallError) -> Int {
     let now = MonotonicClock.now

@@ -27,9 +27,10 @@ final class NetworkLook: Arbiter {
   var onPermissionEnded: (() -> Void)?
   var onProblem: ((String?) -> Void)?
 
-  init(_ configuration: Configuration.Pair, loop: EventLoop) throws(SystemCallError) {
+  /// - Parameter links: the pair's own, which looks all the time; nil where links are not tracked.
+  init(_ configuration: Configuration.Pair, links: LinkWatch?, loop: EventLoop) throws(SystemCallError) {
     probe = AddressProbe(configuration.addresses, witnesses: configuration.solo.witnesses)
-    links = configuration.tracksLinks ? try LinkWatch(configuration) : nil
+    self.links = links
     self.loop = loop
     let heartbeat = configuration.heartbeat
     asks = .network(lead: min(Self.time + heartbeat.interval, heartbeat.deadAfter / 2))
@@ -61,10 +62,10 @@ final class NetworkLook: Arbiter {
     if let (address, owner) = probe.answered.min(by: { "\($0.key)" < "\($1.key)" }) {
       return answer(.refused(reason: "somebody else answers for \(address)\(owner.isEmpty ? "" : ", at \(owner)")"))
     }
+    if let blindness = links?.blindness(now: now) {
+      return answer(.unavailable(reason: "cannot look at the network: \(blindness)"))
+    }
     if now >= begun + Self.time {
-      if let problem = links?.linkProblem {
-        return answer(.unavailable(reason: "cannot look at the network: \(problem)"))
-      }
       let silent = probe.silent.map { "\($0)" }.sorted()
       return answer(
         silent.isEmpty

@@ -20,6 +20,9 @@ final class LinkWatch {
   private let probe: LinkProbe
   private var witnesses: WitnessWatch?
 
+  /// Since when all links have been up, as far as somebody looked, CLOCK_MONOTONIC, ns; nil while one is not.
+  private var upSince: UInt64? = 0
+
   /// nil while clients can reach this host.
   private(set) var problem: Problem?
 
@@ -38,14 +41,29 @@ final class LinkWatch {
   func look(observed: UInt64, now: UInt64) {
     // Asked in any case: a link that comes back is no reason to take the silence before for an answer.
     let silent = witnesses?.look(observed: observed, now: now)
-    problem = linkProblem.map { .link($0) } ?? silent.map { .witnesses($0) }
+    problem = linkProblem(now: now).map { .link($0) } ?? silent.map { .witnesses($0) }
   }
 
+  /// Why somebody who is there might not be seen through the links at this moment.
+  func blindness(now: UInt64) -> String? {
+    if let problem = linkProblem(now: now) { return problem }
+    guard let upSince, now < upSince + Self.settling else { return nil }
+    return "the link of the service addresses came up \((now - upSince).inMilliseconds) ms ago"
+  }
+
+  /// How long a link has to be up before what nobody answers counts, ns: the other end of the link, and the ports of a switch, take
+  /// a moment to come up, too.
+  static let settling: UInt64 = 1_000_000_000
+
   /// What is wrong with one of the links. A kernel that does not say knows nothing against it.
-  var linkProblem: String? {
+  private func linkProblem(now: UInt64) -> String? {
     for interface in interfaces {
-      if let state = try? probe.state(of: interface), let problem = state.problem(of: interface) { return problem }
+      if let state = try? probe.state(of: interface), let problem = state.problem(of: interface) {
+        upSince = nil
+        return problem
+      }
     }
+    if upSince == nil { upSince = now }
     return nil
   }
 }

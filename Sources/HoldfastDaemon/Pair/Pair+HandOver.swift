@@ -95,6 +95,7 @@ extension Pair {
     handOverTimer?.disarm()
     handOverPosition = nil
     feed.source.gate.close()
+    dropWhatWaitsForNeighbours()
     // First nothing comes any more: a packet that met no socket would be answered with a reset.
     holder.drop()
     path.surrender()

@@ -124,7 +124,9 @@ final class Pair {
     epochs = EpochFile(
       pair: configuration.name, node: node.name, directory: getenv("STATE_DIRECTORY").map { String(cString: $0) },
       logger: logger)
-    let arbiter = try Self.arbiter(configuration, node: node.name, instance: instance, loop: loop, logger: logger)
+    links = configuration.tracksLinks ? try LinkWatch(configuration) : nil
+    let arbiter = try Self.arbiter(
+      configuration, node: node.name, instance: instance, links: links, loop: loop, logger: logger)
     self.arbiter = arbiter
     let rulesOfMachine = PairMachine.Configuration(configuration, node: node.name, asks: arbiter?.asks ?? .nobody)
     // A later epoch that this host has heard of is the end of what it had.
@@ -140,7 +142,6 @@ final class Pair {
         PairMachine(rulesOfMachine, instance: instance, epoch: epochs.epoch, now: MonotonicClock.now)
       }
     pathWatch = PathWatch(paths: configuration.heartbeat.paths.count, deadAfter: configuration.heartbeat.deadAfter)
-    links = configuration.tracksLinks ? try LinkWatch(configuration) : nil
     feed = try ReplicationFeed(gateIsOpen: false, loop: loop)
     sampler = try Sampler(feed: feed, loop: loop)
     optionWatch = try OptionWatch(table: table, feed: feed, loop: loop)

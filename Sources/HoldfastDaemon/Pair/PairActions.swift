@@ -224,8 +224,14 @@ extension Pair {
     // First nothing leaves, then nothing comes, then the sockets end without a packet.
     feed.source.gate.close()
     path.isOwner = false
+    dropWhatWaitsForNeighbours()
     holder.drop()
     active.abandonAll()
     server?.detach("this host was fenced")
+  }
+
+  /// Before the address goes, lest the kernel tell the address's next host that its packets did not arrive (arp_error_report).
+  func dropWhatWaitsForNeighbours() {
+    neighbourhood.dropWhatWaits(for: Set(table.all.map(\.ledger.flow.peer.address)))
   }
 }

@@ -2,7 +2,8 @@ internal import LinuxNetwork
 internal import Logging
 internal import TCPModel
 
-/// Keeps the neighbours known through whom a takeover's first packets will go.
+/// Keeps the neighbours known through whom a takeover's first packets will go, and takes back what waits for others when this host
+/// gives way.
 ///
 /// A host that has never spoken with a client's network must ask for a link-layer address first. What it sends meanwhile waits,
 /// and packets that follow can overtake it when the answer comes: the kernel sends what waited without holding back what does
@@ -43,6 +44,22 @@ final class Neighbourhood {
   func refresh() {
     for hop in hops { prepare(hop) }
     timer?.set(at: hops.isEmpty ? nil : MonotonicClock.now + Self.interval)
+  }
+
+  /// This host gives the connections of these peers away. What its kernel keeps while it looks for their neighbours would leave
+  /// when the other host has long gone on.
+  func dropWhatWaits(for peers: @autoclosure () -> Set<IPAddress>) {
+    do throws(AddressError) {
+      let lookedFor = try routes.neighboursLookedFor()
+      guard !lookedFor.isEmpty else { return }
+      // One question to the kernel for each peer, 10 µs or so.
+      for hop in lookedFor.intersection(peers().prefix(Self.mostPeers).compactMap(routes.nextHop)) {
+        try routes.forget(hop)
+        logger.debug("dropped what waited for a neighbour", metadata: ["neighbour": "\(hop.address)"])
+      }
+    } catch {
+      logger.info("\(error)")
+    }
   }
 
   func forget() {

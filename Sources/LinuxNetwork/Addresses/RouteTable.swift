@@ -19,7 +19,7 @@ public final class RouteTable {
 
   /// For questions, whose only answer is what was asked for.
   private let questions: OpaquePointer
-  private let requests: OpaquePointer
+  let requests: OpaquePointer
 
   /// - Throws: `AddressError` when there is no netlink socket to be had.
   public init() throws(AddressError) {
@@ -122,25 +122,5 @@ public final class RouteTable {
       neighbour = router
     }
     return Route(isLocal: false, hop: NextHop(address: neighbour, interface: Int32(nla_get_u32(device))))
-  }
-
-  /// Has the kernel find out the neighbour's link-layer address, or see whether the one that it knows still holds, as if a
-  /// packet had been sent to it (NTF_USE; neigh_add in the kernel's net/core/neighbour.c). Returns at once; what comes of it is
-  /// the kernel's affair.
-  public func prepare(_ hop: NextHop) throws(AddressError) {
-    let bytes = hop.address.bytes
-    guard let request = rtnl_neigh_alloc() else { throw AddressError(description: "no memory for a netlink request") }
-    defer { rtnl_neigh_put(request) }
-    guard let address = nl_addr_build(hop.address.isIPv6 ? AF_INET6 : AF_INET, bytes, bytes.count) else {
-      throw AddressError(description: "no memory for a netlink request")
-    }
-    defer { nl_addr_put(address) }
-    rtnl_neigh_set_ifindex(request, hop.interface)
-    rtnl_neigh_set_dst(request, address)
-    rtnl_neigh_set_flags(request, UInt32(NTF_USE))
-    let status = rtnl_neigh_add(requests, request, Int32(NLM_F_CREATE | NLM_F_REPLACE))
-    guard status == 0 else {
-      throw AddressError(description: "cannot look for the neighbour \(hop.address): \(Self.text(status))")
-    }
   }
 }

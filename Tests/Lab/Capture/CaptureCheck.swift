@@ -20,7 +20,8 @@ public struct ConnectionEvidence: Sendable {
   /// Stream offsets at which a FIN stood. A FIN that was sent again counts once; two of them mean that the stream ended twice.
   public fileprivate(set) var finsFromService: Set<Int> = []
   public fileprivate(set) var finsFromClient: Set<Int> = []
-  /// Packets from the service whose TSval lies before an earlier one's, modulo 2^32.
+  /// Packets from the service whose TSval lies before an earlier one's, modulo 2^32. Not among them are those that were overtaken
+  /// on their way (RFC 7323 section 5.3 allows for them): `Reader.State.isOvertaken`.
   public fileprivate(set) var timestampsBackwards = 0
   /// The furthest that one went back, in ticks.
   public fileprivate(set) var furthestBack = 0
@@ -154,12 +155,31 @@ private struct Reader {
     /// The sequence number of stream offset 0 and how far the stream has come since.
     var start: SequenceNumber?
     var furthest = 0
+    /// Bytes before the furthest point that no packet has brought yet.
+    private var holes: [Range<Int>] = []
     /// One past the FIN.
     var finish: SequenceNumber?
     var isAcknowledgedToItsEnd = false
 
     mutating func acknowledge(_ number: SequenceNumber) {
       if number == finish { isAcknowledgedToItsEnd = true }
+    }
+
+    mutating func see(_ range: Range<Int>) {
+      if range.lowerBound > furthest { holes.append(furthest..<range.lowerBound) }
+      if !holes.isEmpty {
+        holes = holes.flatMap { hole -> [Range<Int>] in
+          let filled = hole.clamped(to: range)
+          guard !filled.isEmpty else { return [hole] }
+          return [hole.lowerBound..<filled.lowerBound, filled.upperBound..<hole.upperBound].filter { !$0.isEmpty }
+        }
+      }
+      furthest = max(furthest, range.upperBound)
+    }
+
+    /// Whether no packet has brought any of the bytes.
+    func isUnseen(_ range: Range<Int>) -> Bool {
+      range.lowerBound >= furthest || holes.contains { $0.clamped(to: range) == range }
     }
 
     mutating func offset(of sequence: SequenceNumber) -> Int {
@@ -176,7 +196,17 @@ private struct Reader {
     var evidence: ConnectionEvidence
     var service = Direction()
     var client = Direction()
-    var latestTimestamp: (segment: Segment, time: UInt64)?
+    struct Stamped {
+      var segment: Segment
+      var time: UInt64
+      /// The link-layer address that it came from.
+      var sender: UInt64
+      /// It brought nothing but what had come before.
+      var isRepeat: Bool
+    }
+
+    /// The packet with the latest TSval.
+    var latestTimestamp: Stamped?
     var sender: UInt64?
   }
 
@@ -217,7 +247,7 @@ private struct Reader {
     }
     if fromService { states[index].count(sender) }
     states[index].take(
-      segment, payload: payload, fromService: fromService, time: time, isInOrder: !mayReorder(time))
+      segment, payload: payload, fromService: fromService, time: time, sender: sender, isInOrder: !mayReorder(time))
   }
 }
 
@@ -228,7 +258,7 @@ extension Reader.State {
   }
 
   mutating func take(
-    _ segment: Segment, payload: UnsafeRawBufferPointer?, fromService: Bool, time: UInt64, isInOrder: Bool
+    _ segment: Segment, payload: UnsafeRawBufferPointer?, fromService: Bool, time: UInt64, sender: UInt64, isInOrder: Bool
   ) {
     let header = segment.header
     evidence.packets += 1
@@ -242,7 +272,7 @@ extension Reader.State {
       if evidence.firstReset == nil { evidence.firstReset = describe(header, fromService: fromService, at: time) }
       return
     }
-    if fromService { checkTimestamp(segment, at: time, isInOrder: isInOrder) }
+    if fromService { checkTimestamp(segment, at: time, sender: sender, isInOrder: isInOrder) }
     var direction = fromService ? service : client
     if fromService { service = Reader.Direction() } else { client = Reader.Direction() }
     if header.flags.contains(.syn) {
@@ -253,7 +283,7 @@ extension Reader.State {
       if segment.payloadCount > 0 {
         if let payload { direction.content.put(payload, at: offset) }
         // A bare ACK that follows a FIN stands one further, and is no byte.
-        direction.furthest = max(direction.furthest, offset + segment.payloadCount)
+        direction.see(offset..<offset + segment.payloadCount)
       }
       if header.flags.contains(.fin) {
         let end = offset + segment.payloadCount
@@ -275,12 +305,12 @@ extension Reader.State {
       + "client \(evidence.finsFromClient.sorted())"
   }
 
-  private mutating func checkTimestamp(_ segment: Segment, at time: UInt64, isInOrder: Bool) {
+  private mutating func checkTimestamp(_ segment: Segment, at time: UInt64, sender: UInt64, isInOrder: Bool) {
     guard segment.header.hasTimestamp else { return }
     if let latest = latestTimestamp {
       let step = Int(Int32(bitPattern: segment.header.timestampValue &- latest.segment.header.timestampValue))
       guard step >= 0 else {
-        guard isInOrder else { return }
+        guard isInOrder, !isOvertaken(segment, at: time, sender: sender) else { return }
         evidence.timestampsBackwards += 1
         evidence.furthestBack = max(evidence.furthestBack, -step)
         if evidence.firstBackwards == nil {
@@ -289,8 +319,33 @@ extension Reader.State {
         return
       }
     }
-    latestTimestamp = (segment, time)
+    latestTimestamp = Stamped(
+      segment: segment, time: time, sender: sender, isRepeat: segment.payloadCount > 0 && !isUnseen(segment))
   }
+
+  /// Whether the packet with the latest TSval has overtaken this one: it came a moment ago from the same host, and is a later one of
+  /// the stream. A packet that leaves a host's gate as the gate ends can be overtaken by the next one, which meets no gate. It
+  /// acknowledges less, or holds bytes that nobody had seen; a socket that was restored with a lower clock acknowledges as much as
+  /// before, and repeats what had been sent before it sends more.
+  private mutating func isOvertaken(_ segment: Segment, at time: UInt64, sender: UInt64) -> Bool {
+    guard let latest = latestTimestamp, sender == latest.sender, time < latest.time + Self.longestOvertaking else {
+      return false
+    }
+    let (header, later) = (segment.header, latest.segment.header)
+    let news = header.acknowledgement.distance(from: later.acknowledgement)
+    if news != 0 { return news < 0 }
+    let end = header.sequence + segment.payloadCount
+    let comesBefore = end.distance(from: later.sequence) <= 0
+    guard segment.payloadCount > 0 else { return latest.segment.payloadCount > 0 && comesBefore }
+    return (comesBefore || latest.isRepeat) && isUnseen(segment)
+  }
+
+  private mutating func isUnseen(_ segment: Segment) -> Bool {
+    let offset = service.offset(of: segment.header.sequence)
+    return service.isUnseen(offset..<offset + segment.payloadCount)
+  }
+  /// ns
+  private static let longestOvertaking: UInt64 = 50_000_000
 
   private func describe(_ segment: Segment, at time: UInt64) -> String {
     let header = segment.header

@@ -95,9 +95,6 @@ extension ChaosEra {
     let topology = pair.topology
     let state = up ? "up" : "down"
     if atSwitch { return try topology.lan.ip("link", "set", "v-\(host)", state) }
-    // What the kernel keeps for up to three seconds while it looks for its neighbours would come late, when the pair has moved:
-    // harmless, and old to the judge (docs/limits.md).
-    if up { try topology[host].ip("neigh", "flush", "dev", "eth0") }
     try topology[host].ip("link", "set", "eth0", state)
     guard up else { return }
     // The kernel has forgotten the host's own IPv6 address with the link; its network manager has not.
