@@ -55,7 +55,7 @@ final class Neighbourhood {
       // One question to the kernel for each peer, 10 µs or so.
       for hop in lookedFor.intersection(peers().prefix(Self.mostPeers).compactMap(routes.nextHop)) {
         try routes.forget(hop)
-        logger.debug("dropped what waited for a neighbour", metadata: ["neighbour": "\(hop.address)"])
+        logger.debug("dropped what waited for a neighbour", metadata: ["address": "\(hop.address)"])
       }
     } catch {
       logger.info("\(error)")
