@@ -2,7 +2,16 @@ public import TCPModel
 
 /// The standby's end of replication: folds what the active host records.
 public struct Replica {
-  public enum Event: Sendable {
+  public enum Event: Hashable, Sendable {
+    /// A record was folded.
+    /// - Parameter isAwaited: the active host may hold a packet, or an application's answer, until it is acknowledged.
+    case recorded(isAwaited: Bool)
+    /// There is a ledger of this flow: a new one, or another in the place of the former.
+    case known(Flow)
+    /// Its ledger is gone.
+    case forgotten(Flow)
+    /// All ledgers are gone, and new ones follow. The flows are those of the ledgers that there were.
+    case began(former: [Flow])
     /// The ledgers are complete: from here on this host could continue every connection in them.
     case synced
     /// The active host stops on purpose.
@@ -30,44 +39,36 @@ public struct Replica {
 
   /// Folds one frame.
   /// - Parameter now: this host's CLOCK_MONOTONIC, ns.
+  /// - Returns: what came of it; nil for a frame that changes nothing by itself.
   public mutating func fold(_ frame: Frame, now: UInt64) throws(ProtocolError) -> Event? {
     guard let type = FrameType(rawValue: frame.type) else { return nil }
     if begun != nil, type != .baseline, type != .baselinePart, type != .syncBegin { throw .malformed(type) }
+    if let record = try Record(frame, of: type) {
+      ledgers[frame.connection]?.apply(record, now: now)
+      return .recorded(isAwaited: record.isAwaited)
+    }
+    return try take(frame, of: type, now: now)
+  }
+
+  private mutating func take(_ frame: Frame, of type: FrameType, now: UInt64) throws(ProtocolError) -> Event? {
     switch type {
-    case .ingress, .egress:
-      guard let record = SegmentRecord.read(frame.body) else { throw .malformed(type) }
-      guard let ledger = ledgers[frame.connection] else { return nil }
-      if type == .ingress {
-        ledger.foldIngress(record.header, record.payload)
-      } else {
-        ledger.foldEgress(record.header, record.payload, now: now)
-      }
-    case .consumed:
-      guard frame.body.count >= 8 else { throw .malformed(type) }
-      ledgers[frame.connection]?.consume(
-        upTo: SequenceNumber(UInt32(truncatingIfNeeded: frame.body.bigEndian64(0))))
-    case .confirm:
-      guard frame.body.count >= 8 else { throw .malformed(type) }
-      ledgers[frame.connection]?.confirm(Int64(bitPattern: frame.body.bigEndian64(0)))
-    case .checkpoint:
-      ledgers[frame.connection]?.checkpoint(try Checkpoint(record: frame.body))
-    case .options:
-      let options = try SocketOptions(frame.body)
-      ledgers[frame.connection]?.options = options
     case .baseline:
       let image = try image(endingWith: frame, now: now)
       guard image.identity.id == frame.connection else { throw .malformed(type) }
       ledgers.insert(Ledger(image))
+      return .known(image.state.flow)
     case .baselinePart:
       let count = begun?.bytes.count ?? 0
       guard begun.map({ $0.connection == frame.connection }) ?? true, count + frame.body.count <= Self.baselineLimit
       else { throw .malformed(type) }
       begun = begun ?? (frame.connection, [])
       begun?.bytes.append(contentsOf: frame.body)
-    case .release:
-      ledgers.remove(frame.connection)
+      return nil
+    case .release: return ledgers.remove(frame.connection).map { .forgotten($0.flow) }
     case .syncBegin:
+      let former = ledgers.all.map(\.flow)
       reset()
+      return .began(former: former)
     case .syncEnd:
       isComplete = true
       return .synced
@@ -76,10 +77,9 @@ public struct Replica {
       return .goodbye(kind)
     case .refuse:
       throw .refused(String(decoding: frame.body.prefix(1024), as: UTF8.self))
-    case .hello, .acknowledge:
+    case .hello, .acknowledge, .ingress, .egress, .consumed, .confirm, .checkpoint, .options:
       throw .unexpected(type)
     }
-    return nil
   }
 
   private mutating func image(endingWith frame: Frame, now: UInt64) throws(ProtocolError) -> LedgerImage {

@@ -118,56 +118,26 @@ public struct ReplicationSource: ~Copyable {
     }
   }
 
-  /// Records a packet from the peer. The ledger has folded it already.
-  /// - Parameter lending: the payload stays where it is until `outgoing.settle` has been called.
+  /// Records what has happened to a connection: in its ledger, and in the stream where a standby follows. This is the only way into
+  /// a ledger that is replicated, so that both hosts' ledgers are equal.
+  ///
+  /// What leaves after a record waits for a later position of the stream (`hold`): it never leaves without the standby having the
+  /// record.
+  /// - Parameters:
+  ///   - now: CLOCK_MONOTONIC, ns.
+  ///   - lending: a packet's payload stays where it is until `outgoing.settle` has been called.
   @inline(__always)
-  public mutating func ingress(
-    _ connection: UInt64, _ header: SegmentHeader, _ payload: UnsafeRawBufferPointer, lending: Bool = false
-  ) {
-    if follows(connection) {
-      outgoing.appendSegment(.ingress, connection: connection, header, payload, lending: lending)
-    }
+  public mutating func record(_ record: Record, in ledger: Ledger, now: UInt64, lending: Bool = false) {
+    ledger.apply(record, now: now)
+    if follows(ledger.identity.id) { outgoing.append(record, of: ledger.identity.id, lending: lending) }
   }
 
-  /// Records a packet that wants to leave, and lets it wait for its record.
+  /// Lets a packet wait that wants to leave, until the standby holds everything that is recorded by now.
   /// - Parameter packet: the kernel's number for it in the egress queue.
   @inline(__always)
-  public mutating func egress(
-    _ connection: UInt64, _ header: SegmentHeader, _ payload: UnsafeRawBufferPointer, packet: UInt32,
-    lending: Bool = false
-  ) {
-    if follows(connection) {
-      outgoing.appendSegment(.egress, connection: connection, header, payload, lending: lending)
-    }
+  public mutating func hold(_ packet: UInt32) {
     // Without a standby nobody has it, even if everything before was acknowledged.
     gate.hold(packet, until: phase == .detached ? outgoing.position + 1 : outgoing.position)
-  }
-
-  /// Records output that has not left and never will from here: the host that goes on sends it.
-  public mutating func handOver(_ connection: UInt64, _ header: SegmentHeader, _ payload: UnsafeRawBufferPointer) {
-    if follows(connection) { outgoing.appendSegment(.egress, connection: connection, header, payload) }
-  }
-
-  /// Records how far the application has read.
-  public mutating func consumed(_ connection: UInt64, upTo sequence: SequenceNumber) {
-    if follows(connection) {
-      outgoing.appendNumber(.consumed, connection: connection, UInt64(sequence.rawValue))
-    }
-  }
-
-  /// Records that the application has consumed input up to a stream offset.
-  public mutating func confirm(_ connection: UInt64, upTo offset: Int64) {
-    if follows(connection) { outgoing.appendNumber(.confirm, connection: connection, UInt64(bitPattern: offset)) }
-  }
-
-  /// Records application state. Whatever leaves after this call waits for a later position of the stream, so it never leaves
-  /// without the standby having the checkpoint.
-  public mutating func checkpoint(_ connection: UInt64, _ checkpoint: Checkpoint) {
-    if follows(connection) { outgoing.append(.checkpoint, connection: connection, body: checkpoint.encoded) }
-  }
-
-  public mutating func options(_ connection: UInt64, _ options: SocketOptions) {
-    if follows(connection) { outgoing.append(.options, connection: connection, body: options.encoded) }
   }
 
   /// A frame from the standby.

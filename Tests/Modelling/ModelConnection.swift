@@ -285,10 +285,17 @@ public struct ModelConnection {
 extension Ledger {
   /// Folds what the model's host saw.
   public func fold(_ event: ModelConnection.Event, now: UInt64 = 0) {
-    switch event {
-    case .ingress(let header, let payload): payload.withUnsafeBytes { foldIngress(header, $0) }
-    case .egress(let header, let payload): payload.withUnsafeBytes { foldEgress(header, $0, now: now) }
-    case .consumed(let sequence): consume(upTo: sequence)
+    event.withRecord { apply($0, now: now) }
+  }
+}
+
+extension ModelConnection.Event {
+  /// The event as both hosts' ledgers take it in.
+  public func withRecord(_ body: (Record) -> Void) {
+    switch self {
+    case .ingress(let header, let payload): payload.withUnsafeBytes { body(.ingress(header, $0)) }
+    case .egress(let header, let payload): payload.withUnsafeBytes { body(.egress(header, $0)) }
+    case .consumed(let sequence): body(.consumed(sequence))
     }
   }
 }

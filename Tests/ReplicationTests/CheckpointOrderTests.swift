@@ -43,8 +43,7 @@ import Testing
     mutating func checkpoint() {
       let checkpoint = Checkpoint(
         state: Array("\(calls.count)".utf8), consumed: nil, produced: random.chance(80) ? written : nil)
-      ledger.checkpoint(checkpoint)
-      source.checkpoint(Self.connection, checkpoint)
+      source.record(.checkpoint(checkpoint), in: ledger, now: 0)
       calls.append(written)
     }
 
@@ -56,8 +55,8 @@ import Testing
         sequence: ledger.output.sndNxt + Int(start - written), acknowledgement: ledger.input.rcvNxt, window: 100,
         flags: .ack, hasTimestamp: false, timestampValue: 0)
       random.bytes(count).withUnsafeBytes {
-        ledger.foldEgress(header, $0, now: 0)
-        source.egress(Self.connection, header, $0, packet: nextPacket)
+        source.record(.egress(header, $0), in: ledger, now: 0)
+        source.hold(nextPacket)
       }
       written = max(written, start + Int64(count))
       packets[nextPacket] = start + Int64(count)

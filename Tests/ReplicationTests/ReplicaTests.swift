@@ -36,8 +36,7 @@ import Testing
         comparisons += 1
       case 224..<230:
         if let id = connections.randomElement(using: &random), let ledger = rig.book[id] {
-          ledger.options = Sample.options(&random)
-          rig.source.options(id, ledger.options)
+          rig.source.record(.options(Sample.options(&random)), in: ledger, now: rig.now)
         }
       default: if let id = connections.randomElement(using: &random) { rig.step(id, lending: random.chance(50)) }
       }
@@ -76,7 +75,7 @@ import Testing
     for _ in 0..<(Frame.bodyLimit >> 20) + 1 {
       let header = SegmentHeader(
         sequence: ledger.output.sndNxt, acknowledgement: ledger.state.rcvNxt, window: 1000, flags: .ack)
-      payload.withUnsafeBytes { ledger.foldEgress(header, $0, now: rig.now) }
+      payload.withUnsafeBytes { ledger.apply(.egress(header, $0), now: rig.now) }
     }
     #expect(ledger.image.state.sendQueue.count > Frame.bodyLimit)
     rig.attach()
@@ -149,11 +148,15 @@ import Testing
   /// Records of a connection that is not known are of one that was released, or of a sync's future: they say nothing.
   @Test func recordsOfUnknownConnectionsAreIgnored() throws {
     var replica = Replica()
-    for type in [FrameType.ingress, .egress, .consumed, .release] {
+    let expected: [(FrameType, Replica.Event?)] = [
+      (.ingress, .recorded(isAwaited: false)), (.egress, .recorded(isAwaited: true)),
+      (.consumed, .recorded(isAwaited: false)), (.release, nil),
+    ]
+    for (type, expected) in expected {
       let event = try Wire.read(type, connection: 5, [UInt8](repeating: 1, count: 40)) {
         try replica.fold($0, now: 0)
       }
-      #expect(event == nil)
+      #expect(event == expected)
     }
     #expect(replica.ledgers.count == 0)
   }

@@ -115,6 +115,8 @@ import Testing
   /// A standby that is slower than the traffic makes the active host stop taking packets in, and start again.
   @Test func aSlowStandbyMakesTheSourceCongested() throws {
     let rig = Rig()
+    let id = rig.register(1, .init(input: 0, output: 0))
+    let ledger = try #require(rig.book[id])
     rig.attach()
     try rig.settle()
     #expect(!rig.isCongested)
@@ -123,7 +125,7 @@ import Testing
     let payload = [UInt8](repeating: 0, count: 60_000)
     // The transport takes nothing: the stream's memory is the bound.
     for _ in 0..<200 where !rig.source.isCongested {
-      payload.withUnsafeBytes { rig.source.ingress(1, header, $0) }
+      payload.withUnsafeBytes { rig.source.record(.ingress(header, $0), in: ledger, now: 0) }
     }
     #expect(rig.isCongested)
     #expect(rig.unsentCount < 9 << 20)
@@ -133,7 +135,7 @@ import Testing
       rounds += 1
       rig.source.outgoing.consume(.max)
       if rig.source.isCongested { break }
-      payload.withUnsafeBytes { rig.source.ingress(1, header, $0) }
+      payload.withUnsafeBytes { rig.source.record(.ingress(header, $0), in: ledger, now: 0) }
     }
     #expect(rig.isCongested)
     #expect(rig.lag < 65 << 20)
@@ -149,8 +151,9 @@ import Testing
       let bytes = [UInt8](repeating: 1, count: 9000)
       let state = try #require(rig.book[id]).state
       bytes.withUnsafeBytes {
-        rig.book[id]?.foldEgress(
-          SegmentHeader(sequence: state.sndNxt, acknowledgement: state.rcvNxt, window: 1000, flags: .ack), $0, now: 0)
+        let header = SegmentHeader(
+          sequence: state.sndNxt, acknowledgement: state.rcvNxt, window: 1000, flags: .ack)
+        rig.book[id]?.apply(.egress(header, $0), now: 0)
       }
     }
     rig.attach()

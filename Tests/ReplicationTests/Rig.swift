@@ -41,18 +41,14 @@ final class Rig {
     source.release(connection)
   }
 
-  /// One thing happens on a connection: as the packet path does, first the ledger, then the record.
+  /// One thing happens on a connection.
   func step(_ connection: UInt64, lending: Bool = false) {
     guard let ledger = book[connection], var model = models[connection] else { return }
     for event in model.step() {
-      ledger.fold(event, now: now)
-      switch event {
-      case .ingress(let header, let payload):
-        payload.withUnsafeBytes { source.ingress(connection, header, $0, lending: lending) }
-      case .egress(let header, let payload):
+      event.withRecord { source.record($0, in: ledger, now: now, lending: lending) }
+      if case .egress = event {
         packet += 1
-        payload.withUnsafeBytes { source.egress(connection, header, $0, packet: packet, lending: lending) }
-      case .consumed(let sequence): source.consumed(connection, upTo: sequence)
+        source.hold(packet)
       }
       if lending { source.outgoing.settle() }
     }
@@ -94,7 +90,10 @@ final class Rig {
           isGreeted = true
           continue
         }
-        if let event = try replica.fold(frame, now: now) { events.append(event) }
+        switch try replica.fold(frame, now: now) {
+        case .recorded?, nil: break
+        case let event?: events.append(event)
+        }
       }
     }
   }

@@ -23,8 +23,7 @@ extension Node {
     if socket.isReadUnrecorded, world.random.chance(60) {
       socket.isReadUnrecorded = false
       let sequence = connection.clientOrigin + socket.read
-      ledger(id)?.consume(upTo: sequence)
-      source.consumed(id, upTo: sequence)
+      if let ledger = ledger(id) { source.record(.consumed(sequence), in: ledger, now: now) }
     }
     sockets[id] = socket
     transmit(connection)
@@ -39,9 +38,8 @@ extension Node {
       return world.reset(packet.connection, by: self)
     }
     packet.payload.withUnsafeBytes { bytes in
-      ledger.foldIngress(packet.header, bytes)
+      source.record(.ingress(packet.header, bytes), in: ledger, now: now)
       settle(id)
-      source.ingress(id, packet.header, bytes)
     }
     let connection = packet.connection
     let acknowledged = packet.header.acknowledgement.distance(from: connection.hostOrigin)
@@ -88,9 +86,9 @@ extension Node {
     let id = packet.connection.number
     packetNumber &+= 1
     packet.payload.withUnsafeBytes { bytes in
-      ledger(id)?.foldEgress(packet.header, bytes, now: now)
+      if let ledger = ledger(id) { source.record(.egress(packet.header, bytes), in: ledger, now: now) }
       settle(id)
-      source.egress(id, packet.header, bytes, packet: packetNumber)
+      source.hold(packetNumber)
     }
     packet.isUnprotected = settling[id] != nil
     if packet.isUnprotected { packet.connection.make(packet) }

@@ -419,7 +419,7 @@ final class Node {
     switch try replica.fold(frame, now: now) {
     case .synced?: handle(.syncCompleted)
     case .goodbye(let kind)?: handle(kind == .handover ? .handedOver : .sourceLeft)
-    case nil: break
+    case .recorded?, .known?, .forgotten?, .began?, nil: break
     }
   }
 

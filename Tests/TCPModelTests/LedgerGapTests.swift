@@ -77,11 +77,11 @@ import Testing
     it.egress(5600, ack: 1600)
     it.ingress(1600, ack: 5600)
     #expect(it.ledger.gap?.losesInput == true)
-    it.ledger.confirm(590)
+    it.ledger.apply(.confirmed(590), now: 0)
     #expect(it.ledger.obstacle?.contains("confirm 598 or more") == true)
-    it.ledger.confirm(598)
+    it.ledger.apply(.confirmed(598), now: 0)
     #expect(it.ledger.obstacle == nil && it.input == "ab")
-    it.ledger.confirm(599)
+    it.ledger.apply(.confirmed(599), now: 0)
     #expect(it.input == "b")
   }
 
@@ -89,10 +89,10 @@ import Testing
     let it = Self.begin(hadCheckpoint: true)
     it.egress(5600, ack: 1600)
     it.ingress(1600, ack: 5600)
-    it.ledger.checkpoint(Checkpoint(state: [1], consumed: 599, produced: 600))
+    it.ledger.apply(.checkpoint(Checkpoint(state: [1], consumed: 599, produced: 600)), now: 0)
     #expect(it.ledger.checkpoints.isEmpty)
     #expect(it.ledger.obstacle?.contains("checkpoint") == true)
-    it.ledger.checkpoint(Checkpoint(state: [2], consumed: 600, produced: 600))
+    it.ledger.apply(.checkpoint(Checkpoint(state: [2], consumed: 600, produced: 600)), now: 0)
     #expect(it.ledger.checkpoints.covered?.state == [2])
     #expect(it.ledger.obstacle == nil)
   }
@@ -101,7 +101,7 @@ import Testing
     let it = Self.begin(hadCheckpoint: true)
     it.egress(5600, ack: 1600)
     it.ingress(1600, ack: 5600)
-    it.ledger.checkpoint(Checkpoint(state: [3]))
+    it.ledger.apply(.checkpoint(Checkpoint(state: [3])), now: 0)
     #expect(it.ledger.checkpoints.covered?.state == [3] && it.ledger.obstacle == nil)
   }
 

@@ -19,9 +19,8 @@ extension ActiveSide {
     }
     try checkConsumed(offset, of: connection)
     guard offset > former || connection.isSettling else { return }
-    ledger.confirm(Int64(offset))
+    feed.source.record(.confirmed(Int64(offset)), in: ledger, now: MonotonicClock.now)
     settle(connection)
-    feed.source.confirm(connection.id, upTo: Int64(offset))
     feed.flushSoon()
   }
 
@@ -51,10 +50,9 @@ extension ActiveSide {
     }
     let checkpoint = Checkpoint(state: state, consumed: consumed.map(Int64.init), produced: produced.map(Int64.init))
     let isFirst = ledger.checkpoints.isEmpty
-    ledger.checkpoint(checkpoint)
+    feed.source.record(.checkpoint(checkpoint), in: ledger, now: MonotonicClock.now)
     if isFirst { table.onChange?(connection) }
     settle(connection)
-    feed.source.checkpoint(connection.id, checkpoint)
     feed.flushSoon()
   }
 

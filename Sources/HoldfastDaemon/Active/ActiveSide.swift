@@ -228,8 +228,8 @@ final class ActiveSide {
         sequence: stopped.sequence + done, acknowledgement: stopped.rcvNxt,
         window: UInt16(clamping: stopped.receiveWindow >> UInt32(ledger.negotiated.receiveWindowScale)), flags: flags)
       stopped.output[done..<done + count].withUnsafeBytes { payload in
-        ledger.foldEgress(header, payload, now: now)
-        feed.source.handOver(connection.id, header, payload)
+        // Output that has not left and never will from here: the host that goes on sends it.
+        feed.source.record(.egress(header, payload), in: ledger, now: now)
       }
       done += count
     } while done < stopped.output.count

@@ -88,8 +88,7 @@ final class OptionWatch {
     let ledger = connection.ledger
     let options = SocketOptionsCopy.read(connection.socket.number)
     guard options != ledger.options, !options.values.isEmpty else { return false }
-    ledger.options = options
-    feed.source.options(connection.id, options)
+    feed.source.record(.options(options), in: ledger, now: MonotonicClock.now)
     return true
   }
 }

@@ -93,7 +93,7 @@ final class PacketPath {
     hasRecordedEgress = false
     let count = try queue.receive { packet in
       if packet.queue == ingressQueue {
-        if ingress(packet) { lastIngress = packet.id }
+        if ingress(packet, now: now) { lastIngress = packet.id }
       } else {
         egress(packet, now: now)
       }
@@ -123,8 +123,7 @@ final class PacketPath {
         feed.source.outgoing.unsentCount < Self.mostSurrendered
       {
         let payload = segment.payload(in: packet.bytes)
-        connection.ledger.foldIngress(segment.header, payload)
-        feed.source.ingress(connection.id, segment.header, payload)
+        feed.source.record(.ingress(segment.header, payload), in: connection.ledger, now: MonotonicClock.now)
       }
       drop(packet.id, in: packet.queue)
     }
@@ -160,7 +159,7 @@ final class PacketPath {
   }
 
   /// - Returns: whether the packet may go on to its socket.
-  private func ingress(_ packet: QueuedPacket) -> Bool {
+  private func ingress(_ packet: QueuedPacket, now: UInt64) -> Bool {
     guard let segment = parse(packet) else { return false }
     let flow = Flow(local: segment.destination, peer: segment.source)
     if let interceptor {
@@ -177,21 +176,22 @@ final class PacketPath {
       drop(packet.id, in: ingressQueue)
       return false
     }
-    return record(packet, segment, connection)
+    return record(packet, segment, connection, now: now)
   }
 
   /// Writes an ingress packet into its ledger and the stream.
   /// - Returns: whether it may go on to its socket; if not it has had its verdict.
   @inline(__always)
-  private func record(_ packet: QueuedPacket, _ segment: Segment, _ connection: LiveConnection) -> Bool {
+  private func record(
+    _ packet: QueuedPacket, _ segment: Segment, _ connection: LiveConnection, now: UInt64
+  ) -> Bool {
     guard hasGoodChecksum(packet, segment) else { return true }
     let payload = segment.payload(in: packet.bytes)
     if segment.header.flags.contains(.ack), connection.ledger.output.lacks(before: segment.header.acknowledgement) {
       noticeUnrecorded(connection, acknowledged: segment.header.acknowledgement)
     }
-    connection.ledger.foldIngress(segment.header, payload)
+    feed.source.record(.ingress(segment.header, payload), in: connection.ledger, now: now, lending: true)
     if connection.isSettling { settle(connection) }
-    feed.source.ingress(connection.id, segment.header, payload, lending: true)
     if payload.count > 0 { sampler.inputArrived(connection) }
     guard let resending = connection.resending, segment.header.flags.contains(.ack),
       let substitute = resending.substitute(for: segment.header.acknowledgement)
@@ -210,7 +210,7 @@ final class PacketPath {
 
   /// An ingress packet that an interceptor kept back, of a connection whose socket stands.
   func admit(_ packet: QueuedPacket, _ segment: Segment, _ connection: LiveConnection) {
-    if record(packet, segment, connection) { accept(packet.id) }
+    if record(packet, segment, connection, now: MonotonicClock.now) { accept(packet.id) }
   }
 
   /// What the kernel will drop must not become true for a ledger.
@@ -247,12 +247,12 @@ final class PacketPath {
       return feed.source.gate.hold(packet.id, until: 0)
     }
     if segment.header.flags.contains(.ack), connection.ledger.input.lacks(upTo: segment.header.acknowledgement) {
-      recordUnseenInput(of: connection)
+      recordUnseenInput(of: connection, now: now)
     }
-    connection.ledger.foldEgress(segment.header, payload, now: now)
+    feed.source.record(.egress(segment.header, payload), in: connection.ledger, now: now, lending: true)
     if let resending = connection.resending { connection.resending = resending.advanced(to: segment.end) }
     if connection.isSettling { settle(connection) }
-    feed.source.egress(connection.id, segment.header, payload, packet: packet.id, lending: true)
+    feed.source.hold(packet.id)
     hasRecordedEgress = true
   }
 
@@ -266,20 +266,18 @@ final class PacketPath {
 
   /// Input that had arrived out of order when the connection was registered was in no baseline and comes in no packet. Now that
   /// the gap before it is filled it can be read from the socket, and is recorded as if its packet came now.
-  private func recordUnseenInput(of connection: LiveConnection) {
+  private func recordUnseenInput(of connection: LiveConnection, now: UInt64) {
     let ledger = connection.ledger
     guard let (start, bytes, isEnded) = (try? connection.peekInput()) ?? nil else { return }
     if ledger.identity.retention == .read {
-      ledger.consume(upTo: start)
-      feed.source.consumed(connection.id, upTo: start)
+      feed.source.record(.consumed(start), in: ledger, now: now)
     }
     let header = SegmentHeader(
       sequence: start, acknowledgement: ledger.output.sndUna,
       window: UInt16(clamping: ledger.window.sendWindow >> UInt32(ledger.negotiated.sendWindowScale)),
       flags: isEnded ? [.ack, .fin] : .ack)
     bytes.withUnsafeBytes { payload in
-      ledger.foldIngress(header, payload)
-      feed.source.ingress(connection.id, header, payload)
+      feed.source.record(.ingress(header, payload), in: ledger, now: now)
     }
   }
 

@@ -33,8 +33,7 @@ final class Sampler {
     guard let sequence = try? connection.sampleConsumed() else { return }
     let former = connection.ledger.input.reportedConsumed
     guard sequence.isAfter(former) else { return }
-    connection.ledger.consume(upTo: sequence)
-    feed.source.consumed(connection.id, upTo: sequence)
+    feed.source.record(.consumed(sequence), in: connection.ledger, now: MonotonicClock.now)
   }
 
   private func watch(_ connection: LiveConnection, after interval: UInt64) {

@@ -178,21 +178,23 @@ final class ReplicationClient {
 
   private func take(_ frame: Frame) throws(ProtocolError) {
     guard source != nil else { return try greet(frame) }
-    if frame.type != FrameType.ingress.rawValue, frame.type != FrameType.consumed.rawValue { isAwaited = true }
+    let event = try replica.fold(frame, now: MonotonicClock.now)
+    if case .recorded(let isAwaited)? = event {
+      if isAwaited { self.isAwaited = true }
+      return
+    }
+    isAwaited = true
+    switch event {
+    case .known(let flow)?: onConnection?(flow)
+    case .forgotten(let flow)?: onForgotten?(flow)
     // Nothing is said of flows that a new sync begins with: they stay in the table until it has ended.
-    let ended = frame.type == FrameType.release.rawValue ? replica.ledgers[frame.connection]?.flow : nil
-    if frame.type == FrameType.syncBegin.rawValue { formerFlows.formUnion(replica.ledgers.all.map(\.flow)) }
-    defer { if let ended { onForgotten?(ended) } }
-    switch try replica.fold(frame, now: MonotonicClock.now) {
+    case .began(let former)?: formerFlows.formUnion(former)
     case .synced?:
       for flow in formerFlows { onForgotten?(flow) }
       formerFlows = []
       onSynced?()
     case .goodbye(let kind)?: onGoodbye?(kind)
-    case nil:
-      if frame.type == FrameType.baseline.rawValue, let ledger = replica.ledgers[frame.connection] {
-        onConnection?(ledger.flow)
-      }
+    case .recorded?, nil: break
     }
   }
 

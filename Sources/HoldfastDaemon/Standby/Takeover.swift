@@ -136,7 +136,7 @@ final class Takeover {
     }
     guard let ledger = ledgers[flow] else { return path.admitStranger(packet, segment, flow) }
     guard path.hasGoodChecksum(packet, segment) else { return path.accept(packet.id) }
-    ledger.foldIngress(segment.header, segment.payload(in: packet.bytes))
+    ledger.apply(.ingress(segment.header, segment.payload(in: packet.bytes)), now: MonotonicClock.now)
     held[flow, default: []].append((packet.id, segment))
     guard asked[ledger.identity.id] != nil, segment.header.flags.contains(.ack),
       segment.header.acknowledgement == ledger.output.sndUna

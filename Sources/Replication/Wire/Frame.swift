@@ -22,7 +22,7 @@ public enum FrameType: UInt8, Sendable {
   case acknowledge = 12
   /// The sender stops on purpose.
   case goodbye = 13
-  /// Application state: `CheckpointRecord`.
+  /// Application state: a `Checkpoint` as its record.
   case checkpoint = 14
   /// The application says that input up to a stream offset (8 bytes) is consumed.
   case confirm = 15

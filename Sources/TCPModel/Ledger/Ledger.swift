@@ -8,7 +8,7 @@ public final class Ledger {
   public let flow: Flow
   public let isMapped: Bool
   public let negotiated: NegotiatedOptions
-  public var options: SocketOptions
+  public internal(set) var options: SocketOptions
 
   public private(set) var input: InputLedger
   public private(set) var output: OutputLedger
@@ -51,7 +51,7 @@ public final class Ledger {
 
   /// Folds a packet that came from the peer. It may be forged, late, or refused by the kernel.
   /// - Parameter payload: the segment's bytes. A packet with a bad checksum must not come here.
-  public func foldIngress(_ header: SegmentHeader, _ payload: UnsafeRawBufferPointer) {
+  func foldIngress(_ header: SegmentHeader, _ payload: UnsafeRawBufferPointer) {
     guard !header.flags.contains(.syn) else { return }
     let fin = header.flags.contains(.fin)
     let end = header.sequence + payload.count + (fin ? 1 : 0)
@@ -76,7 +76,7 @@ public final class Ledger {
 
   /// Folds a packet that is about to leave. It comes from the host's own kernel, so what it says is so.
   /// - Parameter now: nanoseconds on this host's CLOCK_MONOTONIC.
-  public func foldEgress(_ header: SegmentHeader, _ payload: UnsafeRawBufferPointer, now: UInt64) {
+  func foldEgress(_ header: SegmentHeader, _ payload: UnsafeRawBufferPointer, now: UInt64) {
     if header.flags.contains(.rst) {
       wasReset = true
       return
@@ -100,16 +100,16 @@ public final class Ledger {
   }
 
   /// The application has consumed everything below `sequence`.
-  public func consume(upTo sequence: SequenceNumber) { input.consume(upTo: sequence) }
+  func consume(upTo sequence: SequenceNumber) { input.consume(upTo: sequence) }
 
   /// The application says that it has consumed input up to a stream offset.
-  public func confirm(_ offset: Int64) {
+  func confirm(_ offset: Int64) {
     input.consume(upToOffset: offset)
     if gap != nil { narrowGap { $0.confirm(offset) } }
   }
 
   /// The application's state, valid at the offsets that it names.
-  public func checkpoint(_ checkpoint: Checkpoint) {
+  func checkpoint(_ checkpoint: Checkpoint) {
     if gap != nil {
       var isOfUse = true
       narrowGap { isOfUse = $0.take(checkpoint) }
