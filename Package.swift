@@ -9,8 +9,6 @@ let strict: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
-/// The pure targets are the hot path: without cross-module optimisation each sequence-number
-/// comparison would be a call.
 let package = Package(
   name: "holdfast",
   products: [

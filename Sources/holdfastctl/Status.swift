@@ -60,6 +60,11 @@ struct Status: ParsableCommand {
         "  ignored     \(rejected.forged) forged, \(rejected.replayed) old, \(rejected.reflected) own and "
           + "\(rejected.malformed) malformed heartbeats")
     }
+    if let refused = pair.refusedPackets, refused.total > 0 {
+      lines.append(
+        "  packets     \(refused.malformed) malformed, \(refused.badChecksum) with a bad checksum, queue overrun "
+          + "\(refused.overruns) times")
+    }
     for path in pair.heartbeatPaths {
       let heard = path.lastHeardMilliseconds.map { "heard \($0) ms ago" } ?? "never heard"
       lines.append("  heartbeat   \(path.local) - \(path.peer)  \(path.alive ? "alive" : "silent"), \(heard)")

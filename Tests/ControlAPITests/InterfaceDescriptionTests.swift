@@ -25,6 +25,8 @@ import Testing
     #expect(try fields(of: "HeartbeatPath") == Set(Mirror(reflecting: path).children.compactMap(\.label)))
     let rejected = RejectedHeartbeats()
     #expect(try fields(of: "RejectedHeartbeats") == Set(Mirror(reflecting: rejected).children.compactMap(\.label)))
+    let refused = RefusedPackets()
+    #expect(try fields(of: "RefusedPackets") == Set(Mirror(reflecting: refused).children.compactMap(\.label)))
     let pair = PairStatus(
       name: "", role: .active, replication: .synced, epoch: 1, peer: "", addresses: [], connections: 0, protected: 0,
       ledgers: 0, security: .tls, refusedConnections: 0, rejectedHeartbeats: rejected, heartbeatPaths: [path])

@@ -256,27 +256,6 @@ private func guarded(_ loop: EventLoop) throws -> Timer {
     }
   }
 
-  @Test(arguments: [(["-c", "exit 3"], Int32(3)), (["-c", "kill -9 $$"], Int32(137))])
-  func aChildIsReapedWithItsStatus(arguments: [String], expected: Int32) throws {
-    try onOwnThread {
-      let loop = try EventLoop()
-      let deadline = try guarded(loop)
-      var process: pid_t = 0
-      var argv: [UnsafeMutablePointer<CChar>?] = (["sh"] + arguments).map { strdup($0) } + [nil]
-      defer { for argument in argv { free(argument) } }
-      try #require(posix_spawn(&process, "/bin/sh", nil, nil, &argv, nil) == 0)
-      var statuses: [Int32] = []
-      let child = try loop.addChild(process) { status in
-        statuses.append(status)
-        loop.exit(0)
-      }
-      #expect(try loop.run() == 0)
-      #expect(statuses == [expected])
-      #expect(kill(process, 0) == -1, "it was reaped")
-      withExtendedLifetime((child, deadline)) {}
-    }
-  }
-
   @Test func aSourceThatCannotBeArmedEndsTheLoopWithItsError() throws {
     try onOwnThread {
       let loop = try EventLoop()

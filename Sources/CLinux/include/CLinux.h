@@ -111,7 +111,6 @@ enum {
 
   HF_SO_BINDTOIFINDEX = 62,   /* since 5.0 */
   HF_SO_BUF_LOCK = 72,        /* since 5.14 */
-  HF_SO_PEERPIDFD = 77,       /* since 6.5 */
   HF_IPPROTO_MPTCP = 262,
   HF_TCP_INQ = 36,            /* since 4.18 */
   HF_TCP_AO_INFO = 40,        /* since 6.7 */

@@ -83,6 +83,16 @@ public enum InterfaceDescription {
       reflected: int
     )
 
+    # Packets of registered connections that no ledger could take in, since the daemon was started.
+    type RefusedPackets (
+      # no TCP segment, or one that came cut off: dropped
+      malformed: int,
+      # the checksum is wrong: left to the kernel, which drops such a packet
+      badChecksum: int,
+      # how often the kernel's queue was full and dropped packets, which their senders send again
+      overruns: int
+    )
+
     # The daemon's own table of packet rules.
     type PacketTable (
       # why it is not in force: no connection is protected meanwhile
@@ -116,6 +126,7 @@ public enum InterfaceDescription {
       # connections to the replication channel from somebody who is not the peer
       refusedConnections: int,
       rejectedHeartbeats: RejectedHeartbeats,
+      refusedPackets: ?RefusedPackets,
       # Why this host does not act alone, where it would.
       denial: ?string,
       # Why the arbiter cannot be asked.

@@ -18,6 +18,8 @@ public struct PairStatus: Codable, Hashable, Sendable {
   /// Connections to the replication channel that came from somebody who is not the peer.
   public var refusedConnections: Int
   public var rejectedHeartbeats: RejectedHeartbeats
+  /// nil from a daemon that does not count them.
+  public var refusedPackets: RefusedPackets?
   /// Why this host does not act alone, where it would; nil where nothing keeps it from anything.
   public var denial: String?
   /// Why the arbiter cannot be asked; nil while it can, or where there is none.
@@ -36,7 +38,8 @@ public struct PairStatus: Codable, Hashable, Sendable {
   public init(
     name: String, role: RoleName, replication: ReplicationState, epoch: Int, peer: String?, addresses: [String],
     connections: Int, protected: Int, ledgers: Int, security: SecurityName, refusedConnections: Int,
-    rejectedHeartbeats: RejectedHeartbeats, denial: String? = nil, arbiterProblem: String? = nil,
+    rejectedHeartbeats: RejectedHeartbeats, refusedPackets: RefusedPackets? = nil, denial: String? = nil,
+    arbiterProblem: String? = nil,
     reachable: Bool? = nil, linkProblem: String? = nil, peerReachable: Bool? = nil, heartbeatPaths: [HeartbeatPath],
     addressStates: [AddressStatus] = []
   ) {
@@ -52,6 +55,7 @@ public struct PairStatus: Codable, Hashable, Sendable {
     self.security = security
     self.refusedConnections = refusedConnections
     self.rejectedHeartbeats = rejectedHeartbeats
+    self.refusedPackets = refusedPackets
     self.denial = denial
     self.arbiterProblem = arbiterProblem
     self.reachable = reachable
@@ -88,6 +92,24 @@ public struct RejectedHeartbeats: Codable, Hashable, Sendable {
   }
 
   public var total: Int { malformed + forged + replayed + reflected }
+}
+
+/// Packets of registered connections that no ledger could take in, since the daemon was started.
+public struct RefusedPackets: Codable, Hashable, Sendable {
+  /// No TCP segment, or one that came cut off: dropped.
+  public var malformed: Int
+  /// The checksum is wrong: left to the kernel, which drops such a packet.
+  public var badChecksum: Int
+  /// How often the kernel's queue was full and dropped packets, which their senders send again.
+  public var overruns: Int
+
+  public init(malformed: Int = 0, badChecksum: Int = 0, overruns: Int = 0) {
+    self.malformed = malformed
+    self.badChecksum = badChecksum
+    self.overruns = overruns
+  }
+
+  public var total: Int { malformed + badChecksum + overruns }
 }
 
 /// A service address as it is on this host.

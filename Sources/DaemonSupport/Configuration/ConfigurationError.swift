@@ -14,8 +14,6 @@ public struct ConfigurationError: Error, Equatable, Sendable {
     case badValue(expected: String, found: String)
     /// Each value alone is good; together they are not.
     case conflict(String)
-    /// Understood, and not possible in this version.
-    case unsupported(String)
   }
 
   public let file: String
@@ -48,7 +46,7 @@ extension ConfigurationError.Problem: CustomStringConvertible {
     case .unknownKey(nil): "unknown key"
     case .missing(let expected): "is missing; expected \(expected)"
     case .wrongType(let expected, let found), .badValue(let expected, let found): "expected \(expected), found \(found)"
-    case .conflict(let text), .unsupported(let text): text
+    case .conflict(let text): text
     }
   }
 }

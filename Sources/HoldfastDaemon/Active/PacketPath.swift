@@ -34,8 +34,9 @@ final class PacketPath {
   /// Packets stayed because it was later than that.
   private var isHeldBack = false
 
-  /// Packets that could not be followed and were dropped.
+  /// Packets that are no TCP segment, or came cut off, and were dropped.
   private(set) var refused: UInt64 = 0
+  /// Packets that the kernel is about to drop.
   private(set) var badChecksums: UInt64 = 0
   /// The batch at hand has a packet that waits for its record.
   private var hasRecordedEgress = false

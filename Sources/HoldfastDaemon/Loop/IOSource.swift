@@ -8,9 +8,6 @@ struct IOEvents: OptionSet, Hashable, Sendable {
 
   static let readable = IOEvents(rawValue: EPOLLIN.rawValue)
   static let writable = IOEvents(rawValue: EPOLLOUT.rawValue)
-  static let priority = IOEvents(rawValue: EPOLLPRI.rawValue)
-  /// The peer shut down its writing half.
-  static let readHangup = IOEvents(rawValue: EPOLLRDHUP.rawValue)
   /// Reported whether asked for or not, as is `hangup`.
   static let error = IOEvents(rawValue: EPOLLERR.rawValue)
   static let hangup = IOEvents(rawValue: EPOLLHUP.rawValue)

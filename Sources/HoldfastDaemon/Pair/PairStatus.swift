@@ -17,6 +17,9 @@ extension Pair {
       rejectedHeartbeats: RejectedHeartbeats(
         malformed: heartbeats.rejected.malformed, forged: heartbeats.rejected.forged,
         replayed: heartbeats.rejected.replayed, reflected: heartbeats.rejected.reflected),
+      refusedPackets: RefusedPackets(
+        malformed: Int(clamping: path.refused), badChecksum: Int(clamping: path.badChecksums),
+        overruns: Int(clamping: path.overruns)),
       denial: denial, arbiterProblem: arbiter?.problem,
       reachable: links.map { $0.problem == nil }, linkProblem: links?.problem.map { "\($0)" },
       peerReachable: machine.isPeerReachable,

@@ -77,8 +77,6 @@ final class ReplicationServer {
     feed.onFlush = { [weak self] in self?.flush() }
   }
 
-  var isAttached: Bool { standby != nil }
-
   /// Ends the standby's session; it may connect again.
   func detach(_ reason: String) { standby?.close(reason) }
 

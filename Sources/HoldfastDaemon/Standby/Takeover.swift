@@ -10,9 +10,13 @@ internal import TCPModel
 final class Takeover {
   /// What happened when, ns after the peer was declared dead; the journal's summary.
   struct Timeline {
+    /// The addresses were here.
     var claimed: UInt64 = 0
+    /// The last peer that was asked had answered, or was waited for no longer; 0 when no peer had to be asked.
     var probed: UInt64 = 0
+    /// The last socket stood; 0 when none does.
     var restored: UInt64 = 0
+    /// The last packet that had waited was let in, and none waits any more.
     var released: UInt64 = 0
   }
 
@@ -123,6 +127,7 @@ final class Takeover {
       // No answer: what was sent is put back as sent, and the kernel's own timers find out.
       for ledger in asked.values { restore(ledger, sentBoundary: ledger.output.sndNxt) }
       asked = [:]
+      noteProbed()
       finishIfDone()
     } else {
       ask()
@@ -144,11 +149,16 @@ final class Takeover {
     // The peer's true position. Behind a hole it may hold more: its next acknowledgement jumps over that, so it must meet
     // data that counts as sent.
     asked[ledger.identity.id] = nil
+    noteProbed()
     let boundary = segment.highestSelectiveAcknowledgement.map {
       SequenceNumber.earliest($0, ledger.output.sndNxt)
     }
     restore(ledger, sentBoundary: boundary ?? ledger.output.sndUna, wasAnswered: true)
     finishIfDone()
+  }
+
+  private func noteProbed() {
+    if asked.isEmpty { result.timeline.probed = MonotonicClock.now - begun }
   }
 
   /// - Parameter wasAnswered: whether the peer has told its position.
@@ -170,12 +180,18 @@ final class Takeover {
       // The peer need not find out by its timer that nobody has acknowledged it.
       for packet in SegmentBuilder.unacknowledgedInput(ledger.input.unproven, for: state) { try? sender.send(packet) }
       result.restored.append(connection)
+      result.timeline.restored = MonotonicClock.now - begun
       onRestored?(connection)
+      ledgers.remove(ledger.identity.id)
+      letIn(ledger.flow)
     } catch {
       lose(ledger, "\(error)")
     }
-    ledgers.remove(ledger.identity.id)
-    for (packet, _) in held.removeValue(forKey: ledger.flow) ?? [] { path.accept(packet) }
+  }
+
+  /// The packets that have waited for a connection go on to its socket, or to the kernel, which resets what has none.
+  private func letIn(_ flow: Flow) {
+    for (packet, _) in held.removeValue(forKey: flow) ?? [] { path.accept(packet) }
   }
 
   /// A connection that cannot go on is reset: a clean end beats a silent one.
@@ -187,6 +203,7 @@ final class Takeover {
     ledgers.remove(ledger.identity.id)
     // Whatever the peer answers meets no socket, and no queue.
     flows.changed(ledger.flow)
+    defer { letIn(ledger.flow) }
     guard !ledger.wasReset else { return }
     do {
       try sender.send(SegmentBuilder.reset(for: ledger))
@@ -200,8 +217,7 @@ final class Takeover {
     guard asked.isEmpty, !isBeginning, let onComplete else { return }
     self.onComplete = nil
     timer?.disarm()
-    result.timeline.restored = MonotonicClock.now - begun
-    result.timeline.released = result.timeline.restored
+    result.timeline.released = MonotonicClock.now - begun
     path.interceptor = nil
     onComplete(result)
   }

@@ -39,8 +39,6 @@ struct SocketOption: Sendable {
   static let type = socket(SO_TYPE, "SO_TYPE")
   static let domain = socket(SO_DOMAIN, "SO_DOMAIN")
   static let protocolNumber = socket(SO_PROTOCOL, "SO_PROTOCOL")
-  static let accepting = socket(SO_ACCEPTCONN, "SO_ACCEPTCONN")
-  static let error = socket(SO_ERROR, "SO_ERROR")
   static let reuseAddress = socket(SO_REUSEADDR, "SO_REUSEADDR")
   static let reusePort = socket(SO_REUSEPORT, "SO_REUSEPORT")
   static let inlineUrgent = socket(SO_OOBINLINE, "SO_OOBINLINE")

@@ -52,8 +52,6 @@ public struct TCPInfo: Sendable {
   public let bytesAcknowledged: UInt64
   /// Bytes that wait to be sent for the first time; a FIN that waits counts.
   public let unsentBytes: UInt32
-  /// Current sending MSS, bytes of payload.
-  public let sendSegment: UInt32
   /// The peer's window, bytes, scaled.
   public let sendWindow: UInt32
   /// Our window, bytes (since Linux 6.2; 0 before).
@@ -73,7 +71,6 @@ public struct TCPInfo: Sendable {
     bytesReceived = info.bytes_received
     bytesAcknowledged = info.bytes_acked
     unsentBytes = info.notsent_bytes
-    sendSegment = info.snd_mss
     sendWindow = info.snd_wnd
     receiveWindow = info.rcv_wnd
     sendWindowScale = info.wscales & 0x0f

@@ -8,7 +8,7 @@ public struct ConnectionIdentity: Hashable, Sendable {
     case confirm = 1
   }
 
-  /// Unique over failovers: the epoch in which the connection was registered in the high 24 bits, a counter below.
+  /// Unique over failovers and pairs; how it is made is the active host's affair.
   public var id: UInt64
   public var service: String
   /// What the application gave to find its own state again.

@@ -17,6 +17,8 @@ public struct DaemonStatus: Decodable, Sendable {
     public var refusedConnections: Int
     /// Forged, replayed, reflected, malformed.
     public var rejectedHeartbeats: [String: Int]
+    /// Malformed, badChecksum, overruns.
+    public var refusedPackets: [String: Int]
     public var denial: String?
     public var arbiterProblem: String?
     public var reachable: Bool?

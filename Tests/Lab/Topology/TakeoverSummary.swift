@@ -1,5 +1,5 @@
 /// The daemon's summary of a takeover: one line of its log, `takeover complete` with `key=value` fields. Milliseconds since
-/// the dead host was last heard.
+/// the dead host was last heard; the others since then, as `HOLDFAST_CLAIMED_MS` and its like in docs/operations.md say.
 public struct TakeoverSummary: Sendable {
   public let detected: Double
   public let claimed: Double
