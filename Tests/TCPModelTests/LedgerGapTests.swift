@@ -62,6 +62,24 @@ import Testing
     #expect(it.input == input && it.ledger.obstacle == nil)
   }
 
+  /// Input that had come out of order before the ledger was begun is read from the socket. The peer has not answered by that.
+  @Test func inputThatIsReadFromTheSocketIsNoAnswerOfThePeer() {
+    let it = Self.begin()
+    it.egress(5600, "more", ack: 1600, window: 3000)
+    let header = it.ledger.headerOfUnseenInput(at: SequenceNumber(1600), isEnded: false)
+    Array("hello".utf8).withUnsafeBytes { it.ledger.apply(.ingress(header, $0), now: 0) }
+    it.egress(5604, ack: 1605)
+    #expect(it.input == "hello")
+    #expect(it.ledger.gap?.needsIngress == true && it.ledger.obstacle != nil)
+    // 40 bytes of what was under way have not arrived there.
+    it.ingress(1605, ack: 5560)
+    #expect(it.ledger.obstacle != nil)
+    it.ingress(1605, ack: 5600)
+    #expect(it.ledger.obstacle == nil && it.output == "more")
+    // Nothing is missing: the header repeats what the peer has said.
+    #expect(it.ledger.headerOfUnseenInput(at: SequenceNumber(1605), isEnded: true).acknowledgement.rawValue == 5600)
+  }
+
   @Test func aFinThatIsUnderWayIsWaitedFor() {
     let it = Self.begin(finSent: true)
     it.egress(5599, ack: 1600)

@@ -14,7 +14,7 @@ final class Doubts {
   private let feed: ReplicationFeed
   private let logger: Logger
   private var timer: Timer?
-  /// Doubted, and no standby has been told yet.
+  /// Doubted, and the standby has not been told yet.
   private var untold: [LiveConnection] = []
   private var waiting: [LiveConnection] = []
   /// Looked at, and too busy to be compared.
@@ -84,7 +84,8 @@ final class Doubts {
 
   private func clearSome() {
     let now = MonotonicClock.now
-    for connection in untold.prefix(Self.perTurn) where connection.doubt != nil && !connection.isGone {
+    // Also of those whose ledger has been begun anew by now: what the standby holds of them is old.
+    for connection in untold.prefix(Self.perTurn) where connection.isSettling && !connection.isGone {
       tell(connection, now)
     }
     untold.removeFirst(min(Self.perTurn, untold.count))

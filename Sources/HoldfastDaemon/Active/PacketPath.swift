@@ -273,10 +273,7 @@ final class PacketPath {
     if ledger.identity.retention == .read {
       feed.source.record(.consumed(start), in: ledger, now: now)
     }
-    let header = SegmentHeader(
-      sequence: start, acknowledgement: ledger.output.sndUna,
-      window: UInt16(clamping: ledger.window.sendWindow >> UInt32(ledger.negotiated.sendWindowScale)),
-      flags: isEnded ? [.ack, .fin] : .ack)
+    let header = ledger.headerOfUnseenInput(at: start, isEnded: isEnded)
     bytes.withUnsafeBytes { payload in
       feed.source.record(.ingress(header, payload), in: ledger, now: now)
     }

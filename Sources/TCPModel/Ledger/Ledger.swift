@@ -149,6 +149,16 @@ public final class Ledger {
     keepInput()
   }
 
+  /// The header of a packet that would bring input which no packet brought, and which was read from the socket. It tells nothing new
+  /// of what the peer has and offers: above all it is no answer of the peer to output of which a gap does not know whether it has
+  /// arrived.
+  public func headerOfUnseenInput(at start: SequenceNumber, isEnded: Bool) -> SegmentHeader {
+    SegmentHeader(
+      sequence: start, acknowledgement: gap?.needsIngress == true ? output.sndUna - 1 : output.sndUna,
+      window: UInt16(clamping: window.sendWindow >> UInt32(negotiated.sendWindowScale)),
+      flags: isEnded ? [.ack, .fin] : .ack)
+  }
+
   /// Most input that is kept for an application that does not consume it, bytes.
   public static let retentionLimit = 16 << 20
 
