@@ -18,7 +18,8 @@ public struct DaemonStatus: Decodable, Sendable {
     /// Forged, replayed, reflected, malformed.
     public var rejectedHeartbeats: [String: Int]
     /// Malformed, badChecksum, overruns.
-    public var refusedPackets: [String: Int]
+    /// nil from a daemon of an earlier build.
+    public var refusedPackets: [String: Int]?
     public var denial: String?
     public var arbiterProblem: String?
     public var reachable: Bool?
