@@ -34,7 +34,8 @@ struct HandmadeCapture {
     let options: [UInt8] =
       packet.timestamp.map { [1, 1, 8, 10] + bigEndian($0) + [0, 0, 0, 0] } ?? []
     let headerCount = 20 + options.count
-    var frame: [UInt8] = linkType == 1 ? [UInt8](repeating: 2, count: 6) + [UInt8](repeating: packet.sender, count: 6) + [0x08, 0x00] : []
+    var frame: [UInt8] =
+      linkType == 1 ? [UInt8](repeating: 2, count: 6) + [UInt8](repeating: packet.sender, count: 6) + [0x08, 0x00] : []
     let total = 20 + headerCount + packet.payload.count
     let service: [UInt8] = [10, 77, 0, 100]
     let client: [UInt8] = [10, 77, 0, 9]

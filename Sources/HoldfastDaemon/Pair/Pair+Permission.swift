@@ -6,7 +6,8 @@ internal import Pairing
 extension Pair {
   /// nil where nobody is asked: with the policy to hold and no arbiter this host never acts alone.
   static func arbiter(
-    _ configuration: Configuration.Pair, node: String, instance: UInt64, links: LinkWatch?, loop: EventLoop, logger: Logger
+    _ configuration: Configuration.Pair, node: String, instance: UInt64, links: LinkWatch?, loop: EventLoop,
+    logger: Logger
   ) throws -> (any Arbiter)? {
     switch configuration.solo.arbiter {
     case .none: configuration.solo.policy == .allow ? try NetworkLook(configuration, links: links, loop: loop) : nil

@@ -258,7 +258,8 @@ extension Reader.State {
   }
 
   mutating func take(
-    _ segment: Segment, payload: UnsafeRawBufferPointer?, fromService: Bool, time: UInt64, sender: UInt64, isInOrder: Bool
+    _ segment: Segment, payload: UnsafeRawBufferPointer?, fromService: Bool, time: UInt64, sender: UInt64,
+    isInOrder: Bool
   ) {
     let header = segment.header
     evidence.packets += 1
