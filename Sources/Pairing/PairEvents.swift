@@ -5,13 +5,13 @@ extension PairMachine {
     case heartbeat(path: Int, Heartbeat)
     /// An authentic heartbeat that may be an old one, sent again by somebody: the peer has not shown that it hears this host.
     case rumour(Heartbeat)
-    /// To the question with that number. Each is answered once.
+    /// The arbiter's answer to the question of that number. Each question is answered once.
     case answer(to: UInt64, Answer)
     /// The permission to speak without a standby ends, unless it is given anew: nothing may leave from now on.
     case permissionEnded
-    /// A cluster manager wants this host to be active. Whoever is asked grants it from now on.
+    /// A cluster manager wants this host to be active. From now on this host has the permission to act alone.
     case promoted
-    /// It wants it not to be, and there is no standby to hand over to.
+    /// A cluster manager wants this host not to be active, and no standby is there to hand over to.
     case demoted
     /// Whether clients can reach this host at the service addresses, as far as it knows: `PairMachine+Links.swift`.
     case links(isReachable: Bool)
@@ -30,7 +30,7 @@ extension PairMachine {
     case switchover
     /// The standby holds everything, down to what the sockets have not sent; nothing moves here any more.
     case handOverReady
-    /// It did not come that far in time.
+    /// The standby did not hold everything in time: this host goes on.
     case handOverFailed
     /// The daemon is about to end and to start again, with the connections kept for it: `PairMachine+Restart.swift`.
     case restart

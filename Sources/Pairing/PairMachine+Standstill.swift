@@ -1,6 +1,7 @@
-/// A host that stood still (its process was stopped, its machine paused) does not know what has become of the pair meanwhile, and
-/// what lies in its sockets may be older than that: a full receive buffer keeps the old heartbeats and loses the new ones. So for
-/// as long as the other host needs to be heard it decides nothing, and what has left it unconfirmed until then leaves no more.
+/// A host that stood still (its process was stopped, its machine paused) does not know what has become of the pair meanwhile. What
+/// lies in its sockets may be older than the standstill: a full receive buffer keeps the old heartbeats and loses the new ones. So
+/// the host decides nothing until the other host has had time to be heard. An active host sends nothing until then that its
+/// standby has not confirmed.
 extension PairMachine {
   /// Longer than a daemon waits for a processor, shorter than a receive buffer needs to fill up with heartbeats, ns.
   private static let longStandstill: UInt64 = 2_000_000_000

@@ -50,8 +50,14 @@ public struct EgressGate: Sendable {
     return last
   }
 
-  /// Forgets every waiting packet: the kernel has dropped them, or is told to.
-  public mutating func forgetAll() { head = tail }
+  /// Forgets every waiting packet: they are to be dropped.
+  /// - Returns: the last of them; nil when none waited.
+  @discardableResult
+  public mutating func forgetAll() -> UInt32? {
+    guard head < tail else { return nil }
+    head = tail
+    return ring[(tail - 1) & (ring.count - 1)].packet
+  }
 
   private mutating func grow() {
     var larger: [Waiting] = []

@@ -147,10 +147,7 @@ final class PacketPath {
 
   /// Drops every packet that waits to leave: this host may no longer send.
   func dropEgress() {
-    feed.source.gate.open()
-    let last = feed.source.gate.release()
-    feed.source.gate.close()
-    guard let last else { return }
+    guard let last = feed.source.gate.forgetAll() else { return }
     report { () throws(SystemCallError) in try queue.dropAll(upTo: last, in: egressQueue) }
   }
 

@@ -22,7 +22,7 @@ public enum EventID: String, CaseIterable, Sendable {
   case peerLost = "7bf7b6a8a0094980a3d2d486370ffda8"
   /// Nothing comes over one of the heartbeat paths any more.
   case pathLost = "bfe9b637a7114f1f8b4ee4e46c29f9e4"
-  /// Something does.
+  /// Heartbeats come over a path again, or for the first time.
   case pathFound = "610b17f56be94ee280aee168e6538ca0"
   /// This host begins to continue the connections of the other.
   case takeoverStarted = "27253abe72874c10b1b7ccb9fdf98508"

@@ -70,7 +70,7 @@ extension Pair {
   func settlePermission() {
     arbiter?.speaksAlone(machine.speaksAlone)
     settlePromotion()
-    // What it would not do it has done, or need not do any more.
+    // The refusal that status shows is over: this host acts alone after all, or has a standby, or hears the active host.
     if machine.speaksAlone || machine.replication == .synced || machine.isAlive { denial = nil }
   }
 }
