@@ -42,40 +42,43 @@ let package = Package(
     .target(name: "Replication", dependencies: ["TCPModel"], swiftSettings: strict),
     .target(name: "Pairing", swiftSettings: strict),
 
-    // The kernel.
+    // The kernel: first what any program needs of it (calls and their errors, descriptors, unix sockets, threads).
+    .target(
+      name: "SystemCalls", dependencies: ["CLinux", .product(name: "SystemPackage", package: "swift-system")],
+      swiftSettings: strict),
     .target(
       name: "LinuxNetwork",
       dependencies: [
-        "CLinux", "CNetfilter", "CNetlink", "TCPModel", .product(name: "SystemPackage", package: "swift-system"),
+        "CLinux", "SystemCalls", "CNetfilter", "CNetlink", "TCPModel", .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
 
     // Who the peer is, and that nobody else is.
     .target(
       name: "TLSTransport",
-      dependencies: ["COpenSSL", "LinuxNetwork", .product(name: "SystemPackage", package: "swift-system")],
+      dependencies: ["COpenSSL", "LinuxNetwork", "SystemCalls", .product(name: "SystemPackage", package: "swift-system")],
       swiftSettings: strict),
 
     // The control socket, the library for applications, the daemon.
     .target(
-      name: "ControlAPI", dependencies: ["LinuxNetwork", .product(name: "SystemPackage", package: "swift-system")],
+      name: "ControlAPI", dependencies: ["SystemCalls", .product(name: "SystemPackage", package: "swift-system")],
       swiftSettings: strict),
     .target(
       name: "Holdfast",
       dependencies: [
-        "CLinux", "ControlAPI", "LinuxNetwork", .product(name: "SystemPackage", package: "swift-system"),
+        "CLinux", "ControlAPI", "SystemCalls", .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
     // What daemons share: configuration files, the journal, the service manager.
     .target(
       name: "DaemonSupport",
       dependencies: [
-        "CSystemd", "TCPModel", "LinuxNetwork", .product(name: "Logging", package: "swift-log"),
+        "CSystemd", "TCPModel", "LinuxNetwork", "SystemCalls", .product(name: "Logging", package: "swift-log"),
         .product(name: "TOMLKit", package: "TOMLKit"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
     .target(
       name: "HoldfastDaemon",
       dependencies: [
-        "CCurl", "CLinux", "CSystemd", "TCPModel", "Replication", "Pairing", "LinuxNetwork", "TLSTransport",
+        "CCurl", "CLinux", "CSystemd", "TCPModel", "Replication", "Pairing", "SystemCalls", "LinuxNetwork", "TLSTransport",
         "ControlAPI", "DaemonSupport",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
@@ -84,7 +87,7 @@ let package = Package(
     .target(
       name: "HoldfastProxy",
       dependencies: [
-        "CLinux", "TCPModel", "LinuxNetwork", "ControlAPI", "Holdfast", "DaemonSupport",
+        "CLinux", "TCPModel", "SystemCalls", "LinuxNetwork", "ControlAPI", "Holdfast", "DaemonSupport",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -101,7 +104,7 @@ let package = Package(
     .executableTarget(
       name: "holdfastctl",
       dependencies: [
-        "Holdfast", "ControlAPI", "TLSTransport", "HoldfastDaemon", .product(name: "Logging", package: "swift-log"),
+        "Holdfast", "ControlAPI", "SystemCalls", "TLSTransport", "HoldfastDaemon", .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
@@ -114,7 +117,7 @@ let package = Package(
     .executableTarget(
       name: "holdfast-file-server",
       dependencies: [
-        "Holdfast", "LinuxNetwork",
+        "Holdfast", "SystemCalls",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], path: "Examples/file-server", swiftSettings: strict),
@@ -123,18 +126,18 @@ let package = Package(
     .target(
       name: "Lab",
       dependencies: [
-        "TCPModel", "LinuxNetwork", "ControlAPI", "Holdfast", "CLinux",
+        "TCPModel", "SystemCalls", "LinuxNetwork", "ControlAPI", "Holdfast", "CLinux",
         .product(name: "SystemPackage", package: "swift-system"),
       ], path: "Tests/Lab", swiftSettings: strict),
     .executableTarget(
       name: "pattern-server",
       dependencies: [
-        "Lab", "LinuxNetwork", "TCPModel", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Lab", "SystemCalls", "LinuxNetwork", "TCPModel", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Tests/PatternServer", swiftSettings: strict),
     .executableTarget(
       name: "holdfast-lab",
       dependencies: [
-        "Lab", "LinuxNetwork", "TCPModel", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Lab", "SystemCalls", "LinuxNetwork", "TCPModel", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Tests/LabCommand", swiftSettings: strict),
     // What the benchmark compares with: a gate without anything that makes it useful.
     .executableTarget(name: "reference-gate", path: "Tests/ReferenceGate"),
@@ -158,22 +161,22 @@ let package = Package(
     .testTarget(
       name: "LinuxNetworkTests",
       dependencies: [
-        "LinuxNetwork", "Lab", "TCPModel", "CLinux", .product(name: "SystemPackage", package: "swift-system"),
+        "SystemCalls", "LinuxNetwork", "Lab", "TCPModel", "CLinux", .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
     .testTarget(
       name: "TLSTransportTests",
       dependencies: [
-        "TLSTransport", "LinuxNetwork", .product(name: "SystemPackage", package: "swift-system"),
+        "TLSTransport", "SystemCalls", "LinuxNetwork", .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
     .testTarget(
       name: "ControlAPITests",
       dependencies: [
-        "ControlAPI", "Holdfast", "LinuxNetwork", .product(name: "SystemPackage", package: "swift-system"),
+        "ControlAPI", "Holdfast", "SystemCalls", .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
     .testTarget(
       name: "HoldfastDaemonTests",
       dependencies: [
-        "HoldfastDaemon", "DaemonSupport", "ControlAPI", "LinuxNetwork", "Lab", "TCPModel",
+        "HoldfastDaemon", "DaemonSupport", "ControlAPI", "SystemCalls", "LinuxNetwork", "Lab", "TCPModel",
         .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: strict),
     .testTarget(
@@ -181,7 +184,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(name: "LabTests", dependencies: ["Lab", "TCPModel"], swiftSettings: strict),
     .testTarget(
-      name: "FailoverTests", dependencies: ["Lab", "Holdfast", "TCPModel", "LinuxNetwork", "TLSTransport"],
+      name: "FailoverTests", dependencies: ["Lab", "Holdfast", "TCPModel", "SystemCalls", "LinuxNetwork", "TLSTransport"],
       swiftSettings: strict),
     .testTarget(name: "HouseTests", swiftSettings: strict),
   ],

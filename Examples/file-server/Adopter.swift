@@ -1,6 +1,6 @@
 internal import Glibc
 internal import Holdfast
-internal import LinuxNetwork
+internal import SystemCalls
 
 /// Goes on with the connections of the other host's instance, for as long as this process lives.
 struct Adopter {

@@ -1,5 +1,5 @@
 internal import Glibc
-internal import LinuxNetwork
+internal import SystemCalls
 
 /// A connection's bytes. The socket is non-blocking, because an adopted one is; waiting is poll(2)'s.
 struct Channel: ~Copyable {

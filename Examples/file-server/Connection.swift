@@ -1,6 +1,6 @@
 internal import Glibc
 internal import Holdfast
-internal import LinuxNetwork
+internal import SystemCalls
 
 /// One connection, on a thread of its own.
 ///

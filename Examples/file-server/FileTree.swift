@@ -1,5 +1,5 @@
 internal import Glibc
-internal import LinuxNetwork
+internal import SystemCalls
 
 /// The folder that is served.
 final class FileTree: Sendable {

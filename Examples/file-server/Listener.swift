@@ -1,5 +1,4 @@
 internal import Glibc
-internal import LinuxNetwork
 
 /// Where new connections come in.
 struct Listener {

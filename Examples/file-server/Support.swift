@@ -1,5 +1,5 @@
 internal import Glibc
-internal import LinuxNetwork
+internal import SystemCalls
 internal import SystemPackage
 
 /// A line on standard error, whole even when several threads write.

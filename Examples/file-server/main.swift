@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Glibc
 internal import Holdfast
-internal import LinuxNetwork
+internal import SystemCalls
 
 /// A file server whose downloads survive the host that serves them.
 ///

@@ -1,7 +1,7 @@
 internal import CSystemd
 internal import Glibc
+package import SystemCalls
 internal import SystemPackage
-package import LinuxNetwork
 
 /// The service manager's file descriptor store (systemd.service(5), FileDescriptorStoreMax=): what is in there when the service ends
 /// is passed to its next start, as long as that follows at once.

@@ -1,5 +1,5 @@
 public import ControlAPI
-public import LinuxNetwork
+public import SystemCalls
 
 /// A connection of the other host that goes on here.
 public struct AdoptedConnection: ~Copyable {

@@ -1,7 +1,7 @@
 public import ControlAPI
 internal import Glibc
-public import LinuxNetwork
 internal import Synchronization
+public import SystemCalls
 
 /// The daemon on this host, for tasks: calls suspend instead of blocking, and connections are `ResumableConnection`s.
 ///

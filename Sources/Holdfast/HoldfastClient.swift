@@ -1,6 +1,6 @@
 public import ControlAPI
-internal import LinuxNetwork
 internal import Synchronization
+internal import SystemCalls
 
 /// An application's connection to the daemon on its host.
 ///

@@ -1,5 +1,5 @@
 public import ControlAPI
-public import LinuxNetwork
+public import SystemCalls
 internal import SystemPackage
 
 /// Why the daemon could not do what was asked.

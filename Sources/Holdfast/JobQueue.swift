@@ -1,6 +1,6 @@
 internal import Glibc
-internal import LinuxNetwork
 internal import Synchronization
+internal import SystemCalls
 
 /// Blocking calls, carried out in order on a thread of their own.
 final class JobQueue: Sendable {

@@ -1,6 +1,6 @@
 internal import ControlAPI
 internal import Glibc
-internal import LinuxNetwork
+internal import SystemCalls
 internal import SystemPackage
 
 /// A protected connection that knows its offsets, so that an application goes on after a failover as if nothing had happened.

@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
-internal import LinuxNetwork
 internal import Synchronization
+internal import SystemCalls
 internal import SystemPackage
 
 /// Tells tasks when a socket can be read or written: one thread and one epoll instance for the process.

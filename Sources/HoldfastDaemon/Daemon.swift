@@ -4,6 +4,7 @@ internal import ControlAPI
 internal import Glibc
 internal import LinuxNetwork
 internal import Logging
+internal import SystemCalls
 internal import TCPModel
 
 /// The daemon: all pairs of one host and the control socket, on one loop.

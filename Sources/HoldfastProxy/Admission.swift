@@ -4,6 +4,7 @@ internal import LinuxNetwork
 internal import Logging
 internal import NIOCore
 internal import Synchronization
+internal import SystemCalls
 internal import TCPModel
 
 /// Turns clients into sessions: finds them a server, registers both legs, and only then lets a byte pass, so that offsets on

@@ -3,6 +3,7 @@ internal import Glibc
 internal import LinuxNetwork
 internal import Logging
 internal import Synchronization
+internal import SystemCalls
 internal import SystemPackage
 internal import TCPModel
 

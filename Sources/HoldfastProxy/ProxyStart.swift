@@ -1,7 +1,7 @@
 internal import DaemonSupport
 internal import Glibc
-internal import LinuxNetwork
 public import Logging
+internal import SystemCalls
 
 /// From a command line to a running proxy. Both ways return the exit status and have said why it is not 0.
 public enum ProxyStart {

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import LinuxNetwork
+internal import SystemCalls
 internal import SystemPackage
 
 /// Wakes a thread that waits in poll(2): a pipe to itself.

@@ -1,5 +1,5 @@
 import Glibc
-import LinuxNetwork
+import SystemCalls
 import Testing
 
 @Suite struct DescriptorPassingTests {

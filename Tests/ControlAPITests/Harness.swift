@@ -1,6 +1,6 @@
 import FoundationEssentials
 import Glibc
-import LinuxNetwork
+import SystemCalls
 import Testing
 
 @testable import ControlAPI

@@ -1,5 +1,5 @@
 import Holdfast
-import LinuxNetwork
+import SystemCalls
 import Testing
 
 @Suite struct HoldfastClientTests {

@@ -1,6 +1,6 @@
 import Glibc
-import LinuxNetwork
 import Synchronization
+import SystemCalls
 import SystemPackage
 
 @testable import ControlAPI

@@ -2,6 +2,7 @@ import Glibc
 import Holdfast
 import Lab
 import LinuxNetwork
+import SystemCalls
 import Testing
 
 /// Programs that have as many files open as they may.

@@ -1,6 +1,7 @@
 import ControlAPI
 import Glibc
 import LinuxNetwork
+import SystemCalls
 import Testing
 
 @testable import HoldfastDaemon

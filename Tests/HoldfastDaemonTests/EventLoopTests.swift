@@ -1,5 +1,6 @@
 import Glibc
 import LinuxNetwork
+import SystemCalls
 import SystemPackage
 import Testing
 

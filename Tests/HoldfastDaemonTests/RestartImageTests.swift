@@ -1,4 +1,5 @@
 import LinuxNetwork
+import SystemCalls
 import TCPModel
 import Testing
 

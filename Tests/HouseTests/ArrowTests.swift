@@ -15,32 +15,45 @@ import Testing
     Target(folder: "Sources/Pairing", mayImport: []),
   ]
   static let edges = [
+    Target(folder: "Sources/SystemCalls", mayImport: ["CLinux", "Glibc", "SystemPackage"]),
     Target(
       folder: "Sources/LinuxNetwork",
-      mayImport: ["CLinux", "CNetfilter", "CNetlink", "Glibc", "Synchronization", "SystemPackage", "TCPModel"]),
-    Target(folder: "Sources/TLSTransport", mayImport: ["COpenSSL", "Glibc", "LinuxNetwork", "SystemPackage"]),
+      mayImport: [
+        "CLinux", "CNetfilter", "CNetlink", "Glibc", "Synchronization", "SystemCalls", "SystemPackage", "TCPModel",
+      ]),
     Target(
-      folder: "Sources/ControlAPI",
-      mayImport: ["CLinux", "FoundationEssentials", "Glibc", "LinuxNetwork", "SystemPackage", "TCPModel"]),
+      folder: "Sources/TLSTransport", mayImport: ["COpenSSL", "Glibc", "LinuxNetwork", "SystemCalls", "SystemPackage"]),
+    // An application that links the library gets no packet queues, no repair mode and no netlink.
+    Target(
+      folder: "Sources/ControlAPI", mayImport: ["CLinux", "FoundationEssentials", "Glibc", "SystemCalls", "SystemPackage"]
+    ),
     Target(
       folder: "Sources/Holdfast",
       mayImport: [
-        "CLinux", "ControlAPI", "FoundationEssentials", "Glibc", "LinuxNetwork", "Synchronization", "SystemPackage",
+        "CLinux", "ControlAPI", "FoundationEssentials", "Glibc", "Synchronization", "SystemCalls", "SystemPackage",
+      ]),
+    Target(
+      folder: "Examples/file-server",
+      mayImport: [
+        "ArgumentParser", "FoundationEssentials", "Glibc", "Holdfast", "Synchronization", "SystemCalls", "SystemPackage",
       ]),
     Target(
       folder: "Sources/DaemonSupport",
-      mayImport: ["CSystemd", "Glibc", "LinuxNetwork", "Logging", "SystemPackage", "TCPModel", "TOMLKit"]),
+      mayImport: [
+        "CSystemd", "Glibc", "LinuxNetwork", "Logging", "SystemCalls", "SystemPackage", "TCPModel", "TOMLKit",
+      ]),
     Target(
       folder: "Sources/HoldfastDaemon",
       mayImport: [
         "CCurl", "CLinux", "CSystemd", "ControlAPI", "DaemonSupport", "FoundationEssentials", "Glibc", "LinuxNetwork",
-        "Logging", "Pairing", "Replication", "Synchronization", "SystemPackage", "TCPModel", "TLSTransport",
+        "Logging", "Pairing", "Replication", "Synchronization", "SystemCalls", "SystemPackage", "TCPModel",
+        "TLSTransport",
       ]),
     Target(
       folder: "Sources/HoldfastProxy",
       mayImport: [
         "CLinux", "ControlAPI", "DaemonSupport", "Glibc", "Holdfast", "LinuxNetwork", "Logging", "NIOCore", "NIOPosix",
-        "Synchronization", "SystemPackage", "TCPModel",
+        "Synchronization", "SystemCalls", "SystemPackage", "TCPModel",
       ]),
     Target(folder: "Sources/holdfastd", mayImport: ["ArgumentParser", "ControlAPI", "HoldfastDaemon", "Logging"]),
     Target(folder: "Sources/holdfast-proxy", mayImport: ["ArgumentParser", "ControlAPI", "HoldfastProxy", "Logging"]),
@@ -48,7 +61,7 @@ import Testing
       folder: "Sources/holdfastctl",
       mayImport: [
         "ArgumentParser", "ControlAPI", "FoundationEssentials", "Glibc", "Holdfast", "HoldfastDaemon", "LinuxNetwork",
-        "Logging", "SystemPackage", "TLSTransport",
+        "Logging", "SystemCalls", "SystemPackage", "TLSTransport",
       ]),
   ]
 

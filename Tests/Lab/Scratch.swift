@@ -2,6 +2,7 @@ internal import CLinux
 internal import Glibc
 internal import LinuxNetwork
 internal import Synchronization
+internal import SystemCalls
 internal import SystemPackage
 
 /// The laboratory's temporary folder, one a process. It goes when the process ends, unless `HOLDFAST_LAB_KEEP` is set.

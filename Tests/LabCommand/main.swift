@@ -1,6 +1,6 @@
 internal import ArgumentParser
 internal import Lab
-internal import LinuxNetwork
+internal import SystemCalls
 
 /// The laboratory on the command line: what `make demo`, `make soak`, `make chaos` and `make bench` start.
 struct HoldfastLab: ParsableCommand {

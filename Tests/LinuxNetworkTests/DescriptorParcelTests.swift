@@ -1,5 +1,5 @@
 import Glibc
-import LinuxNetwork
+import SystemCalls
 import Testing
 
 /// Many descriptors behind one, and a file in memory: what outlives a daemon.

@@ -1,6 +1,7 @@
 import Glibc
 import Lab
 import LinuxNetwork
+import SystemCalls
 import Testing
 
 /// Descriptors that are kept while they change, for whoever comes after this process.

@@ -1,6 +1,7 @@
 import Glibc
 import Lab
 @testable import LinuxNetwork
+import SystemCalls
 import SystemPackage
 import TCPModel
 import Testing

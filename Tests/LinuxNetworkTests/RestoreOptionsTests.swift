@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 import Lab
 @testable import LinuxNetwork
+import SystemCalls
 import TCPModel
 import Testing
 

@@ -1,8 +1,8 @@
 internal import ArgumentParser
 internal import Glibc
 internal import Lab
-internal import LinuxNetwork
 internal import Synchronization
+internal import SystemCalls
 
 /// Set by SIGTERM and SIGINT.
 private let ended = Atomic<Bool>(false)

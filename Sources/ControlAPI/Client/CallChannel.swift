@@ -1,4 +1,4 @@
-package import LinuxNetwork
+package import SystemCalls
 internal import SystemPackage
 
 /// The calling side of a control connection: blocking, for one thread at a time, one call after the other.

@@ -1,4 +1,4 @@
-internal import LinuxNetwork
+internal import SystemCalls
 
 /// What one client may take.
 public struct ControlLimits: Sendable {

@@ -1,4 +1,4 @@
-public import LinuxNetwork
+public import SystemCalls
 
 /// Who is at the other end of a control connection.
 public final class ControlClient {

@@ -1,4 +1,4 @@
-public import LinuxNetwork
+public import SystemCalls
 
 /// One client's place among those that a server takes; free again when the last reference goes.
 final class ClientPlace {

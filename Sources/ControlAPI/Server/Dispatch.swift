@@ -1,4 +1,5 @@
-internal import LinuxNetwork
+internal import SystemCalls
+
 
 extension ControlConnection {
   /// Gives a call to whoever answers it.

@@ -1,4 +1,4 @@
-internal import LinuxNetwork
+internal import SystemCalls
 
 /// A message on its way out, with the descriptor that goes with it.
 final class OutgoingMessage {

@@ -1,4 +1,4 @@
-public import LinuxNetwork
+public import SystemCalls
 
 /// The answer to one call, whenever it is known. Keep it and answer later, or answer at once; it may be copied.
 ///

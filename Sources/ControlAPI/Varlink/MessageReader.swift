@@ -1,4 +1,4 @@
-internal import LinuxNetwork
+internal import SystemCalls
 
 /// Reads messages, and the descriptors that belong to them, from a stream socket.
 ///

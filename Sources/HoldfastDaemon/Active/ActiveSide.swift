@@ -1,6 +1,7 @@
 internal import LinuxNetwork
 internal import Logging
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 /// Everything that a host does for the connections that it owns: registration, their end, and their silent end when another

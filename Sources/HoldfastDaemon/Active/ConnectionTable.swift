@@ -1,4 +1,5 @@
 internal import LinuxNetwork
+internal import SystemCalls
 internal import TCPModel
 
 /// The protected connections that this host owns, found by flow on the hot path and by id from the control socket.

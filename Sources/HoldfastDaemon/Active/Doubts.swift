@@ -1,6 +1,7 @@
 internal import LinuxNetwork
 internal import Logging
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 /// Connections whose packets may have passed unrecorded, and the way back to certainty.

@@ -1,5 +1,6 @@
 internal import ControlAPI
 internal import LinuxNetwork
+internal import SystemCalls
 internal import TCPModel
 
 /// A protected connection on the host that owns it: its ledger, and the daemon's own descriptor for the socket.

@@ -1,5 +1,6 @@
 internal import LinuxNetwork
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 /// Follows the socket options that applications change after the registration: a restored socket has those of the last look.

@@ -1,6 +1,7 @@
 internal import LinuxNetwork
 internal import Logging
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 /// The way of a packet through the daemon: out of the kernel's queue, into the ledger and the replication stream, and back.

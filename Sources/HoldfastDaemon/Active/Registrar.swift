@@ -1,6 +1,7 @@
 internal import LinuxNetwork
 internal import Logging
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 /// Puts connections under protection: adds the flow to the packet table, takes a baseline, and says when the standby holds it.

@@ -1,5 +1,6 @@
 internal import LinuxNetwork
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 /// Learns how far applications have read, so that the standby does not present input twice and can forget it.

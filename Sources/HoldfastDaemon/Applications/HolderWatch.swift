@@ -1,6 +1,7 @@
 internal import ControlAPI
 internal import LinuxNetwork
 internal import Logging
+internal import SystemCalls
 internal import SystemPackage
 
 /// Finds out that no application holds a protected connection any more.

@@ -2,6 +2,7 @@ internal import LinuxNetwork
 internal import Pairing
 internal import Replication
 internal import Logging
+internal import SystemCalls
 internal import TCPModel
 
 /// What becomes of connections whose application is gone from this host.

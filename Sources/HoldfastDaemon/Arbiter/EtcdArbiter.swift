@@ -1,6 +1,7 @@
 internal import LinuxNetwork
 internal import Logging
 internal import Pairing
+internal import SystemCalls
 
 /// etcd as a pair's arbiter: two keys, `PREFIX/PAIR/epoch` with who won the last epoch, and `PREFIX/PAIR/holder` with who speaks
 /// alone, bound to that host's lease. Both change in one transaction, if nobody has changed either since they were read.

@@ -2,6 +2,7 @@ internal import CCurl
 internal import Glibc
 internal import LinuxNetwork
 internal import Synchronization
+internal import SystemCalls
 
 /// Posts JSON to a service that several endpoints serve, one request after the other, on a thread of its own: whatever the
 /// network, a name server or TLS take their time for, the loop does not wait. (libcurl-easy(3); connections are kept.)

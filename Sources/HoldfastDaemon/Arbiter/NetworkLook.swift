@@ -1,6 +1,7 @@
 internal import LinuxNetwork
 internal import Logging
 internal import Pairing
+internal import SystemCalls
 internal import TCPModel
 
 /// The network as a pair's arbiter, where there is no other: nobody else may answer for the service addresses, and every

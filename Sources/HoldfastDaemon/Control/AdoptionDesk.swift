@@ -1,4 +1,5 @@
 internal import LinuxNetwork
+internal import SystemCalls
 internal import TCPModel
 
 /// Brings restored connections and the applications that wait for them together.

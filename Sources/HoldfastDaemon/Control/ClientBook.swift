@@ -1,5 +1,6 @@
 internal import ControlAPI
 internal import LinuxNetwork
+internal import SystemCalls
 internal import TCPModel
 
 /// What clients of the control socket have named as theirs: an application's mistake must not reach another's connections.

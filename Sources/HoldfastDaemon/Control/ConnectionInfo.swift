@@ -1,5 +1,6 @@
 internal import ControlAPI
 internal import LinuxNetwork
+internal import SystemCalls
 internal import TCPModel
 
 extension ConnectionInfo {

@@ -2,6 +2,7 @@ internal import ControlAPI
 internal import LinuxNetwork
 internal import Logging
 internal import Pairing
+internal import SystemCalls
 internal import TCPModel
 
 /// Answers the control socket for all pairs of this host.

@@ -1,4 +1,5 @@
 internal import LinuxNetwork
+internal import SystemCalls
 internal import TCPModel
 
 /// Whether clients can reach this host at a pair's service addresses, as far as the host can know: the links of the addresses carry

@@ -1,4 +1,5 @@
 internal import LinuxNetwork
+internal import SystemCalls
 internal import TCPModel
 
 /// Asks witnesses again and again whether they answer. A host that is cut off behind the next switch has a carrier, and no neighbours.

@@ -1,5 +1,5 @@
 internal import CSystemd
-internal import LinuxNetwork
+internal import SystemCalls
 
 /// Work that is done once, soon, however often it is asked for: what handlers leave to be done together.
 ///

@@ -1,6 +1,6 @@
 internal import CSystemd
 internal import Glibc
-internal import LinuxNetwork
+internal import SystemCalls
 internal import SystemPackage
 
 /// libsystemd's event loop (sd-event(3)): the one thread on which the daemon's data path runs.

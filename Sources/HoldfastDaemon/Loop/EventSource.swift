@@ -1,5 +1,5 @@
 internal import CSystemd
-internal import LinuxNetwork
+internal import SystemCalls
 internal import SystemPackage
 
 /// Something that an `EventLoop` watches. It is watched as long as this object lives and `cancel` was not called; a handler

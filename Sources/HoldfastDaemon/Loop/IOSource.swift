@@ -1,6 +1,6 @@
 internal import CSystemd
 internal import Glibc
-internal import LinuxNetwork
+internal import SystemCalls
 
 /// Readiness of a descriptor, as epoll_ctl(2) defines it.
 struct IOEvents: OptionSet, Hashable, Sendable {

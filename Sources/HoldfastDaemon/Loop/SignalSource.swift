@@ -1,6 +1,6 @@
 internal import CSystemd
 internal import Glibc
-internal import LinuxNetwork
+internal import SystemCalls
 
 /// A signal that is taken from a signalfd in the loop's turn instead of interrupting the program.
 final class SignalSource: EventSource {

@@ -1,6 +1,6 @@
 internal import CSystemd
 internal import Glibc
-internal import LinuxNetwork
+internal import SystemCalls
 
 /// A deadline on CLOCK_MONOTONIC that can be set again and again, and calls its handler once each time that it passes.
 ///

@@ -1,5 +1,6 @@
 internal import LinuxNetwork
 internal import Logging
+internal import SystemCalls
 
 /// Has an eye on the interfaces of a pair's service addresses: puts back what somebody else takes from a host that holds them, and
 /// tells of what appears on one that does not.

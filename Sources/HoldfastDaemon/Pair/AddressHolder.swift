@@ -1,6 +1,7 @@
 internal import ControlAPI
 internal import LinuxNetwork
 internal import Logging
+internal import SystemCalls
 
 /// Holds the service addresses of a pair and tells the neighbours where they are.
 final class AddressHolder {

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import LinuxNetwork
 internal import Logging
+internal import SystemCalls
 internal import SystemPackage
 
 /// The highest epoch of a pair that this host was in or heard of, over all its starts. A host that was active, died and came back

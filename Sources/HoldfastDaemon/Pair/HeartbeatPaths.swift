@@ -1,5 +1,6 @@
 internal import LinuxNetwork
 internal import Pairing
+internal import SystemCalls
 internal import TLSTransport
 
 /// The UDP sockets over which a pair's two hosts tell each other that they live, one for each configured path.

@@ -1,5 +1,4 @@
 internal import ControlAPI
-internal import LinuxNetwork
 internal import Logging
 internal import Pairing
 

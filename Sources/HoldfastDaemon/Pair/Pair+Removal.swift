@@ -1,4 +1,3 @@
-internal import LinuxNetwork
 internal import Logging
 
 /// A pair that the next daemon will not have: its connections move to the other host while this daemon still can move them.

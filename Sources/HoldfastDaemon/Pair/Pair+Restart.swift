@@ -3,6 +3,7 @@ internal import LinuxNetwork
 internal import Logging
 internal import Pairing
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 /// The daemon ends and starts again, and its connections do not notice more than a pause.

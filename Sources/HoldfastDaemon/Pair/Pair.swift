@@ -4,6 +4,7 @@ internal import LinuxNetwork
 internal import Logging
 internal import Pairing
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 /// One pair on this host: the machine that decides, and everything that carries out what it decides.

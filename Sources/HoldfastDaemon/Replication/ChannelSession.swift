@@ -1,5 +1,6 @@
 internal import LinuxNetwork
 internal import Replication
+internal import SystemCalls
 
 /// One connection of the replication channel: frames in, bytes out, whatever the transport does to them on the way.
 final class ChannelSession {

@@ -1,6 +1,7 @@
 internal import LinuxNetwork
 internal import Logging
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 /// The standby's end of the channel: keeps a connection to the active host, folds what comes, and acknowledges it.

@@ -1,5 +1,6 @@
 internal import LinuxNetwork
 internal import Replication
+internal import SystemCalls
 
 /// The stream that everything on the active host writes its records to, and the way to get it moving.
 final class ReplicationFeed {

@@ -1,6 +1,7 @@
 internal import LinuxNetwork
 internal import Logging
 internal import Pairing
+internal import SystemCalls
 
 /// Connections of the daemon before this one that the configuration has no place for any more: their pair was removed from it, or
 /// their address from the pair.

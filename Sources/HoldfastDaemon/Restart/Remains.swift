@@ -1,6 +1,7 @@
 internal import FoundationEssentials
 internal import LinuxNetwork
 internal import Logging
+internal import SystemCalls
 internal import TCPModel
 
 /// What a daemon that crashed has left with the service manager (`SocketKeep`), made into what one that ended in order leaves.

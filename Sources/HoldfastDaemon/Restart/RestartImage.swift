@@ -2,6 +2,7 @@ internal import FoundationEssentials
 internal import LinuxNetwork
 internal import Pairing
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 /// What a daemon leaves to its next start: everything that it knows of its connections and cannot read from their sockets.

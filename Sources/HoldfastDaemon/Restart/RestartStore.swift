@@ -1,6 +1,7 @@
 internal import DaemonSupport
 internal import LinuxNetwork
 internal import Logging
+internal import SystemCalls
 internal import TCPModel
 
 /// What the service manager keeps from one start of the daemon to the next.

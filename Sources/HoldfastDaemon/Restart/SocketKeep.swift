@@ -3,6 +3,7 @@ internal import FoundationEssentials
 internal import LinuxNetwork
 internal import Logging
 internal import Pairing
+internal import SystemCalls
 
 /// Has the service manager keep every protected connection's socket, at all times, for the next daemon if this one crashes.
 ///

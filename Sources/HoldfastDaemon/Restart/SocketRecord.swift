@@ -1,6 +1,7 @@
 internal import FoundationEssentials
 internal import LinuxNetwork
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 /// What is kept beside a socket, at all times, for the next daemon if this one crashes: what a live socket does not tell.

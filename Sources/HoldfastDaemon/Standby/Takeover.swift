@@ -1,6 +1,7 @@
 internal import LinuxNetwork
 internal import Logging
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 /// Continues the connections of a host that is gone: asks peers where they are, restores the sockets, and lets their packets in.

@@ -3,6 +3,7 @@ internal import Logging
 internal import NIOCore
 internal import NIOPosix
 internal import Synchronization
+internal import SystemCalls
 internal import SystemPackage
 internal import TCPModel
 

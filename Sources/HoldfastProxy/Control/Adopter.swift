@@ -1,10 +1,10 @@
 internal import ControlAPI
 internal import Glibc
 internal import Holdfast
-internal import LinuxNetwork
 internal import Logging
 internal import NIOCore
 internal import Synchronization
+internal import SystemCalls
 internal import TCPModel
 
 /// Takes the connections of the other host's proxy, and brings the two legs of each session together again.

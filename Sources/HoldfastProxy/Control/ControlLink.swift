@@ -3,6 +3,7 @@ internal import Holdfast
 internal import LinuxNetwork
 internal import NIOPosix
 internal import Synchronization
+internal import SystemCalls
 
 /// Calls to the daemon without waiting: one thread sends them, another reads the replies, which come in the same order.
 ///

@@ -1,6 +1,7 @@
 internal import ControlAPI
 internal import LinuxNetwork
 internal import NIOCore
+internal import SystemCalls
 internal import TCPModel
 
 /// One of the two connections of a session, with how far it is. Only its session's event loop touches it.

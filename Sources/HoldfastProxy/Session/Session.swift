@@ -5,6 +5,7 @@ internal import LinuxNetwork
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
+internal import SystemCalls
 internal import SystemPackage
 internal import TCPModel
 

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import CNetfilter
 internal import Glibc
+public import SystemCalls
 internal import SystemPackage
 public import TCPModel
 

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import CNetfilter
 internal import Glibc
+internal import SystemCalls
 internal import SystemPackage
 
 /// A netlink socket for the subsystems of netfilter. Nothing here waits: the kernel answers while a message is being sent.

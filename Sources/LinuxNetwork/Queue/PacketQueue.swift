@@ -1,6 +1,7 @@
 internal import CLinux
 internal import CNetlink
 internal import Glibc
+public import SystemCalls
 internal import SystemPackage
 
 /// One or more netfilter queues (NFQUEUE, linux/netfilter/nfnetlink_queue.h) read through one netlink socket, so that packets

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+public import SystemCalls
 public import TCPModel
 
 /// Sends IP packets as they were built (raw(7), IP_HDRINCL): probes and resets to peers, and a peer's own segments to a socket

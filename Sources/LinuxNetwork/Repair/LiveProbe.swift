@@ -1,4 +1,5 @@
 internal import CLinux
+public import SystemCalls
 
 /// Has the kernel ask a live socket's peer where it is.
 ///

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+public import SystemCalls
 public import TCPModel
 
 /// A live socket that is held in repair mode, so that it neither sends nor takes anything, and what only it knows: the output

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+public import SystemCalls
 internal import SystemPackage
 public import TCPModel
 

@@ -1,3 +1,4 @@
+public import SystemCalls
 public import TCPModel
 
 /// Sockets at addresses that this host does not own any more: those of a daemon or an application that crashed, those that the

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+public import SystemCalls
 internal import SystemPackage
 
 /// The two ways in which a connected socket ends for its peer.

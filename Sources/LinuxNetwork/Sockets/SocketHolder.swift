@@ -1,4 +1,5 @@
 internal import Glibc
+public import SystemCalls
 internal import SystemPackage
 
 /// A process's descriptor that refers to a socket.

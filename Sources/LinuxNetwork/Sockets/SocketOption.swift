@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import SystemCalls
 internal import SystemPackage
 
 /// A socket option that is one 32-bit number, with the name that an error shows.

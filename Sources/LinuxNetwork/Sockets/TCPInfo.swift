@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+public import SystemCalls
 internal import SystemPackage
 
 /// The state of a TCP socket, as the kernel numbers it (net/tcp_states.h).

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import CNetfilter
 internal import Glibc
+internal import SystemCalls
 public import SystemPackage
 
 /// Why the packet table is not what it should be: what was to be done, which message the kernel refused, and why.

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import CNetfilter
 internal import Glibc
+internal import SystemCalls
 internal import SystemPackage
 internal import TCPModel
 

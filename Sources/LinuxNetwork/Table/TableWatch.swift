@@ -1,6 +1,7 @@
 internal import CLinux
 internal import CNetfilter
 internal import Glibc
+internal import SystemCalls
 internal import SystemPackage
 
 /// Hears what others do to the nf_tables ruleset (group NFNLGRP_NFTABLES). What one socket of ours does is filtered in the kernel,

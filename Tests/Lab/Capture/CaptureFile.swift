@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import LinuxNetwork
+internal import SystemCalls
 
 /// A packet capture on disk: classic pcap (draft-ietf-opsawg-pcap), either byte order, microseconds or nanoseconds.
 public final class CaptureFile {

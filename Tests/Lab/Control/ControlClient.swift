@@ -2,6 +2,7 @@ internal import CLinux
 internal import FoundationEssentials
 internal import Glibc
 internal import LinuxNetwork
+internal import SystemCalls
 internal import SystemPackage
 
 /// A varlink client of the tests' own, made from the interface's description alone: what a stranger would write. Blocking;

@@ -2,6 +2,7 @@ internal import CLinux
 internal import Glibc
 internal import LinuxNetwork
 internal import Synchronization
+internal import SystemCalls
 internal import SystemPackage
 
 /// A network namespace: a host's own interfaces, addresses, routes, rules and sockets, on the kernel that all share.

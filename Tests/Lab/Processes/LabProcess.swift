@@ -2,6 +2,7 @@ internal import CLinux
 internal import Glibc
 internal import LinuxNetwork
 internal import Synchronization
+internal import SystemCalls
 internal import SystemPackage
 
 /// A process that the laboratory started. Its output goes to files; it is killed when the value ends, and at each end of this

@@ -2,6 +2,7 @@ internal import CLinux
 internal import Glibc
 internal import LinuxNetwork
 internal import Synchronization
+internal import SystemCalls
 
 /// The service manager's end of sd_notify(3): a datagram socket that keeps what it is told, and the descriptors that it is given, for
 /// the service's next start (FileDescriptorStoreMax= in systemd.service(5)).

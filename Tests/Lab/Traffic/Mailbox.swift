@@ -2,6 +2,7 @@ internal import CLinux
 internal import Glibc
 internal import LinuxNetwork
 internal import Synchronization
+internal import SystemCalls
 
 /// Hands values from one thread to another that waits for sockets as well.
 public final class Mailbox<Value: Sendable>: Sendable {

@@ -2,6 +2,7 @@ internal import CLinux
 internal import Glibc
 internal import LinuxNetwork
 internal import Synchronization
+internal import SystemCalls
 
 /// Traffic that does as little as it can, so that what lies between its ends is what is measured: bytes that nobody looks at, and
 /// messages that come back as they are. Both ends are blocking sockets with a thread each.

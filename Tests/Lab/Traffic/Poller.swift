@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import LinuxNetwork
+internal import SystemCalls
 
 /// epoll(7), level triggered, for one thread that looks after many sockets.
 public final class Poller {

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import LinuxNetwork
+internal import SystemCalls
 internal import SystemPackage
 public import TCPModel
 

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import Lab
 internal import LinuxNetwork
+internal import SystemCalls
 internal import TCPModel
 
 /// What an application waits for: the registration of ten thousand connections beside their making, and how long a peer waits for the

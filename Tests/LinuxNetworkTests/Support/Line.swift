@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 import Lab
 @testable import LinuxNetwork
+import SystemCalls
 import TCPModel
 
 /// One connection over a `Wire`: both ends, and the offsets that both have reached.

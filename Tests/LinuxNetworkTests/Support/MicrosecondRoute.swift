@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import LinuxNetwork
+import SystemCalls
 import SystemPackage
 import TCPModel
 

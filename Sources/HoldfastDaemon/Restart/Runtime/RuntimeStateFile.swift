@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import LinuxNetwork
+internal import SystemCalls
 internal import SystemPackage
 
 /// The file in which a running daemon keeps its `RuntimeState`.

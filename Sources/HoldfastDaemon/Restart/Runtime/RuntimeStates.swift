@@ -1,4 +1,5 @@
 internal import LinuxNetwork
+internal import SystemCalls
 
 /// What daemons have written down on this host, in this network namespace, and whether they still run.
 struct RuntimeStates {
