@@ -49,13 +49,16 @@ let package = Package(
     .target(
       name: "LinuxNetwork",
       dependencies: [
-        "CLinux", "SystemCalls", "CNetfilter", "CNetlink", "TCPModel", .product(name: "SystemPackage", package: "swift-system"),
+        "CLinux", "SystemCalls", "CNetfilter", "CNetlink", "TCPModel",
+        .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
 
     // Who the peer is, and that nobody else is.
     .target(
       name: "TLSTransport",
-      dependencies: ["COpenSSL", "LinuxNetwork", "SystemCalls", .product(name: "SystemPackage", package: "swift-system")],
+      dependencies: [
+        "COpenSSL", "LinuxNetwork", "SystemCalls", .product(name: "SystemPackage", package: "swift-system"),
+      ],
       swiftSettings: strict),
 
     // The control socket, the library for applications, the daemon.
@@ -78,7 +81,8 @@ let package = Package(
     .target(
       name: "HoldfastDaemon",
       dependencies: [
-        "CCurl", "CLinux", "CSystemd", "TCPModel", "Replication", "Pairing", "SystemCalls", "LinuxNetwork", "TLSTransport",
+        "CCurl", "CLinux", "CSystemd", "TCPModel", "Replication", "Pairing", "SystemCalls", "LinuxNetwork",
+        "TLSTransport",
         "ControlAPI", "DaemonSupport",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
@@ -104,7 +108,8 @@ let package = Package(
     .executableTarget(
       name: "holdfastctl",
       dependencies: [
-        "Holdfast", "ControlAPI", "SystemCalls", "TLSTransport", "HoldfastDaemon", .product(name: "Logging", package: "swift-log"),
+        "Holdfast", "ControlAPI", "SystemCalls", "TLSTransport", "HoldfastDaemon",
+        .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
@@ -132,12 +137,14 @@ let package = Package(
     .executableTarget(
       name: "pattern-server",
       dependencies: [
-        "Lab", "SystemCalls", "LinuxNetwork", "TCPModel", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Lab", "SystemCalls", "LinuxNetwork", "TCPModel",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Tests/PatternServer", swiftSettings: strict),
     .executableTarget(
       name: "holdfast-lab",
       dependencies: [
-        "Lab", "SystemCalls", "LinuxNetwork", "TCPModel", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Lab", "SystemCalls", "LinuxNetwork", "TCPModel",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Tests/LabCommand", swiftSettings: strict),
     // What the benchmark compares with: a gate without anything that makes it useful.
     .executableTarget(name: "reference-gate", path: "Tests/ReferenceGate"),
@@ -161,7 +168,8 @@ let package = Package(
     .testTarget(
       name: "LinuxNetworkTests",
       dependencies: [
-        "SystemCalls", "LinuxNetwork", "Lab", "TCPModel", "CLinux", .product(name: "SystemPackage", package: "swift-system"),
+        "SystemCalls", "LinuxNetwork", "Lab", "TCPModel", "CLinux",
+        .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
     .testTarget(
       name: "TLSTransportTests",
@@ -184,7 +192,8 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(name: "LabTests", dependencies: ["Lab", "TCPModel"], swiftSettings: strict),
     .testTarget(
-      name: "FailoverTests", dependencies: ["Lab", "Holdfast", "TCPModel", "SystemCalls", "LinuxNetwork", "TLSTransport"],
+      name: "FailoverTests",
+      dependencies: ["Lab", "Holdfast", "TCPModel", "SystemCalls", "LinuxNetwork", "TLSTransport"],
       swiftSettings: strict),
     .testTarget(name: "HouseTests", swiftSettings: strict),
   ],

@@ -1,6 +1,7 @@
 import Glibc
 import Lab
 import LinuxNetwork
+import SystemCalls
 import Testing
 
 @testable import HoldfastDaemon

@@ -2,6 +2,7 @@ import Glibc
 import Lab
 import LinuxNetwork
 import Logging
+import SystemCalls
 import TCPModel
 import Testing
 

@@ -25,7 +25,8 @@ import Testing
       folder: "Sources/TLSTransport", mayImport: ["COpenSSL", "Glibc", "LinuxNetwork", "SystemCalls", "SystemPackage"]),
     // An application that links the library gets no packet queues, no repair mode and no netlink.
     Target(
-      folder: "Sources/ControlAPI", mayImport: ["CLinux", "FoundationEssentials", "Glibc", "SystemCalls", "SystemPackage"]
+      folder: "Sources/ControlAPI",
+      mayImport: ["CLinux", "FoundationEssentials", "Glibc", "SystemCalls", "SystemPackage"]
     ),
     Target(
       folder: "Sources/Holdfast",
@@ -35,7 +36,8 @@ import Testing
     Target(
       folder: "Examples/file-server",
       mayImport: [
-        "ArgumentParser", "FoundationEssentials", "Glibc", "Holdfast", "Synchronization", "SystemCalls", "SystemPackage",
+        "ArgumentParser", "FoundationEssentials", "Glibc", "Holdfast", "Synchronization", "SystemCalls",
+        "SystemPackage",
       ]),
     Target(
       folder: "Sources/DaemonSupport",

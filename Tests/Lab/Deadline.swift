@@ -1,11 +1,8 @@
 internal import Glibc
+internal import SystemCalls
 
 /// Nanoseconds of the monotonic clock: for durations and deadlines. The same in all namespaces of a machine.
-public func monotonicNow() -> UInt64 {
-  var time = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &time)
-  return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
-}
+public func monotonicNow() -> UInt64 { MonotonicClock.now }
 
 /// Nanoseconds since 1970: what a packet capture stamps its packets with.
 public func wallClockNow() -> UInt64 {

@@ -1,6 +1,5 @@
 internal import SystemCalls
 
-
 extension ControlConnection {
   /// Gives a call to whoever answers it.
   func dispatch(_ message: MessageReader.Message, header: VarlinkCodec.CallHeader, call: PendingCall) {

@@ -1,6 +1,7 @@
 internal import ControlAPI
 internal import LinuxNetwork
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 /// What an application says of its own progress. An offset that cannot be right is refused and changes nothing.

@@ -1,5 +1,6 @@
 internal import ControlAPI
 internal import LinuxNetwork
+internal import SystemCalls
 
 /// The kinds of events that `Monitor` reports; names are part of the interface.
 enum EventKind: String, CaseIterable {

@@ -1,6 +1,7 @@
 internal import ControlAPI
 internal import LinuxNetwork
 internal import Logging
+internal import SystemCalls
 
 /// The control socket on the loop: takes clients and drives their connections.
 final class ControlListener {

@@ -1,6 +1,7 @@
 internal import ControlAPI
 internal import Logging
 internal import Pairing
+internal import SystemCalls
 
 /// What happens to a pair whose addresses this host cannot hold.
 extension Pair {

@@ -3,6 +3,7 @@ internal import LinuxNetwork
 internal import Logging
 internal import Pairing
 internal import Replication
+internal import SystemCalls
 
 /// The planned switchover: while both hosts live, the connections move without loss.
 ///

@@ -1,6 +1,7 @@
 internal import ControlAPI
 internal import Logging
 internal import Pairing
+internal import SystemCalls
 
 /// How clients reach the two hosts of a pair: each watches its own links and witnesses, and says so in its heartbeats.
 extension Pair {

@@ -1,6 +1,7 @@
 internal import ControlAPI
 internal import Logging
 internal import Pairing
+internal import SystemCalls
 
 /// What a cluster manager asks for, where it decides who is active (`arbiter = "external"`).
 extension Pair {

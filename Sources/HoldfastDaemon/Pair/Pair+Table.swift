@@ -2,6 +2,7 @@ internal import LinuxNetwork
 internal import Logging
 internal import Pairing
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 /// The packet table, as this pair needs it and as it bears on it.

@@ -3,6 +3,7 @@ internal import LinuxNetwork
 internal import Logging
 internal import Pairing
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 extension Pair {

@@ -1,6 +1,7 @@
 internal import ControlAPI
 internal import Pairing
 internal import Replication
+internal import SystemCalls
 internal import TCPModel
 
 extension Pair {

@@ -1,4 +1,5 @@
 internal import Logging
+internal import SystemCalls
 internal import TLSTransport
 
 extension Pair {

@@ -1,5 +1,6 @@
 internal import LinuxNetwork
 internal import Logging
+internal import SystemCalls
 internal import TCPModel
 
 /// Keeps the neighbours known through whom a takeover's first packets will go, and takes back what waits for others when this host

@@ -1,6 +1,7 @@
 internal import ControlAPI
 internal import LinuxNetwork
 internal import Logging
+internal import SystemCalls
 internal import TCPModel
 
 /// Why a flow is not in the packet table.

@@ -1,3 +1,4 @@
+internal import DaemonSupport
 internal import TCPModel
 
 /// Which servers of a backend are up, how much each has to do, and which gets the next connection.
@@ -72,10 +73,8 @@ struct ServerTable {
 
   private func weight(of index: Int, for client: IPAddress) -> UInt64 {
     let server = servers[index].endpoint
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in client.bytes + server.address.bytes + [UInt8(server.port >> 8), UInt8(server.port & 0xff)] {
-      hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3
-    }
+    let port = [UInt8(server.port >> 8), UInt8(server.port & 0xff)]
+    var hash = FNV1a.hash(client.bytes + server.address.bytes + port)
     // FNV-1a leaves neighbours near each other; the last step of SplitMix64 scatters them.
     hash = (hash ^ hash >> 30) &* 0xbf58_476d_1ce4_e5b9
     hash = (hash ^ hash >> 27) &* 0x94d0_49bb_1331_11eb

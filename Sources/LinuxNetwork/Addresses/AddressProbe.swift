@@ -11,12 +11,12 @@ public final class AddressProbe {
   private let addresses: [ServiceAddress]
   private let witnesses: [IPAddress]
   private let asksForAddresses: Bool
-  /// Packet sockets for ARP, one for each interface. All are kept open: closing one waits for every processor.
+  /// For ARP, one for each interface.
   private var arp: [String: Socket] = [:]
-  private var frames: Descriptor?
+  private var frames: PacketSocket?
   private final class Socket {
-    let descriptor: Descriptor
-    init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
+    let packets: PacketSocket
+    init(_ packets: consuming PacketSocket) { self.packets = packets }
   }
   private var neighbours: Descriptor?
   private var echo4: Descriptor?
@@ -44,9 +44,9 @@ public final class AddressProbe {
   /// Forgets what was seen, and what has come since.
   /// - Throws: `SystemCallError` when CAP_NET_RAW or an interface is missing.
   public func begin() throws(SystemCallError) {
-    if frames == nil { frames = try Self.packetSocket(on: nil) }
+    if frames == nil { frames = try PacketSocket() }
     for address in addresses where !address.address.isIPv6 && arp[address.interface] == nil {
-      arp[address.interface] = Socket(try Self.packetSocket(on: address.interface))
+      arp[address.interface] = Socket(try PacketSocket(receivingARPOn: address.interface))
     }
     if neighbours == nil, (addresses.map(\.address) + witnesses).contains(where: \.isIPv6) {
       // A bit that is set is a type that is not wanted: here all but echo replies (129) and neighbour advertisements (136).
@@ -73,7 +73,7 @@ public final class AddressProbe {
       let frame =
         address.address.isIPv6
         ? Self.solicitation(for: address.address, hardware) : Self.arpProbe(for: address.address, hardware)
-      try sendFrame(frame, on: address.interface)
+      try frames?.send(frame, on: address.interface)
     }
     for witness in silent {
       // A witness that has no way to it is silent; the other ones are asked.
@@ -81,7 +81,7 @@ public final class AddressProbe {
       guard !witness.isIPv6, let interface = addresses.first(where: { !$0.address.isIPv6 })?.interface,
         let hardware = try hardwareAddress(of: interface)
       else { continue }
-      try sendFrame(Self.arpProbe(for: witness, hardware), on: interface)
+      try frames?.send(Self.arpProbe(for: witness, hardware), on: interface)
     }
   }
 
@@ -89,7 +89,7 @@ public final class AddressProbe {
   public func receive() {
     for (interface, socket) in arp {
       let own = try? hardwareAddress(of: interface)
-      Self.drain(socket.descriptor.number) { frame, _ in takeARP(frame, own: own ?? nil) }
+      Self.drain(socket.packets.number) { frame, _ in takeARP(frame, own: own ?? nil) }
     }
     if let socket = neighbours?.number { Self.drain(socket) { takeICMPv6($0, from: $1) } }
     if let socket = echo4?.number { Self.drain(socket) { message, _ in takeICMP(message) } }
@@ -143,13 +143,9 @@ public final class AddressProbe {
   static func solicitation(for address: IPAddress, _ hardware: [UInt8]) -> [UInt8] {
     let end = Array(address.bytes.suffix(3))
     let destination: [UInt8] = [0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff] + end
-    let source = [UInt8](repeating: 0, count: 16)
-    var message: [UInt8] = [135, 0, 0, 0, 0, 0, 0, 0] + address.bytes
-    let checksum = Checksum.of(source + destination + [0, 0, 0, UInt8(message.count), 0, 0, 0, 58] + message)
-    message[2] = UInt8(truncatingIfNeeded: checksum >> 8)
-    message[3] = UInt8(truncatingIfNeeded: checksum)
-    return [0x33, 0x33, 0xff] + end + hardware + [0x86, 0xdd]
-      + [0x60, 0, 0, 0, 0, UInt8(message.count), 58, 255] + source + destination + message
+    return NeighbourDiscovery.frame(
+      [135, 0, 0, 0, 0, 0, 0, 0] + address.bytes, from: [UInt8](repeating: 0, count: 16), to: destination,
+      hardware: hardware)
   }
 
   private func sendEcho(to witness: IPAddress) throws(SystemCallError) {
@@ -172,58 +168,14 @@ public final class AddressProbe {
     }
   }
 
-  private func sendFrame(_ frame: [UInt8], on interface: String) throws(SystemCallError) {
-    guard let number = frames?.number else { return }
-    var target = try Self.place(on: interface, protocol: 0)
-    try systemCall("sendto(AF_PACKET)", on: interface) {
-      withUnsafePointer(to: &target) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-          frame.withUnsafeBytes {
-            sendto(number, $0.baseAddress, $0.count, 0, address, socklen_t(MemoryLayout<sockaddr_ll>.size))
-          }
-        }
-      }
-    }
-  }
-
   /// nil for a link that has no neighbours.
   private func hardwareAddress(of interface: String) throws(SystemCallError) -> [UInt8]? {
-    guard let number = frames?.number else { return nil }
-    return try Announcer.hardwareAddress(number, interface)
+    try frames?.hardwareAddress(of: interface) ?? nil
   }
 }
 
 /// The sockets.
 extension AddressProbe {
-  private static func place(on interface: String, protocol kind: UInt16) throws(SystemCallError) -> sockaddr_ll {
-    let index = if_nametoindex(interface)
-    guard index != 0 else { throw SystemCallError("if_nametoindex", on: interface, errno: .init(rawValue: ENODEV)) }
-    var address = sockaddr_ll()
-    address.sll_family = UInt16(AF_PACKET)
-    address.sll_protocol = kind.bigEndian
-    address.sll_ifindex = Int32(index)
-    return address
-  }
-
-  /// - Parameter interface: nil for one that sends alone.
-  static func packetSocket(on interface: String?) throws(SystemCallError) -> Descriptor {
-    let socket = Descriptor(
-      owning: try systemCall("socket(AF_PACKET)") {
-        Glibc.socket(AF_PACKET, Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
-      })
-    guard let interface else { return socket }
-    var address = try place(on: interface, protocol: UInt16(ETH_P_ARP))
-    let number = socket.number
-    try systemCall("bind(AF_PACKET)", on: interface) {
-      withUnsafePointer(to: &address) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-          bind(number, $0, socklen_t(MemoryLayout<sockaddr_ll>.size))
-        }
-      }
-    }
-    return socket
-  }
-
   /// - Parameter filter: what is *not* wanted, in the form of the protocol's filter option.
   static func rawSocket(
     _ family: Int32, _ kind: Int32, level: Int32, filter: [UInt32]

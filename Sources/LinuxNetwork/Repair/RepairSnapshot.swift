@@ -59,7 +59,7 @@ public struct RepairSnapshot: Sendable {
     let window = try repairWindow(socket)
     let clampedSegment = try SocketOption.maximumSegment.get(socket)
     // Read before the stamp: what comes between makes the restored clock a little fast, never slow.
-    let now = RestoredSocket.monotonicNow
+    let now = MonotonicClock.now
     let stamp = UInt32(bitPattern: try SocketOption.timestamp.get(socket))
 
     try SocketOption.repairQueue.set(socket, Queue.receive.rawValue)

@@ -156,15 +156,8 @@ public final class RestoredSocket {
     }
     // After connect(), which takes the unit from the route.
     if negotiated.timestampUnit != .none {
-      try set(.timestamp, Int32(bitPattern: state.timestamp.socketOptionValue(at: Self.monotonicNow)))
+      try set(.timestamp, Int32(bitPattern: state.timestamp.socketOptionValue(at: MonotonicClock.now)))
     }
-  }
-
-  /// CLOCK_MONOTONIC, ns.
-  static var monotonicNow: UInt64 {
-    var time = timespec()
-    _ = clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
   }
 
   private var sentCount: Int { min(max(sentBoundary.distance(from: state.sndUna), 0), state.sendQueue.count) }

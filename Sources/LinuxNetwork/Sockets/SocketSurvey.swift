@@ -1,4 +1,5 @@
 internal import CLinux
+internal import SystemCalls
 public import TCPModel
 
 /// What a live socket tells of itself while no packet of it passes, and without its application noticing: no TCP_REPAIR.
@@ -38,7 +39,7 @@ public struct SocketSurvey: Sendable {
     // Nothing arrives: what one look finds is all that has not been read.
     unread = try SocketQueues.peek(socket, count: try SocketQueues.unread(socket))
     // Read before the stamp: what comes between makes a restored clock a little fast, never slow.
-    let now = RestoredSocket.monotonicNow
+    let now = MonotonicClock.now
     let stamp = UInt32(bitPattern: try SocketOption.timestamp.get(socket))
     let unit: TimestampUnit = !info.hasTimestamps ? .none : info.hasMicroseconds ? .microseconds : .milliseconds
     // Bit 0 is the unit, not time: a millisecond clock reads up to one low.

@@ -95,7 +95,8 @@ struct TableReader {
   ) throws(PacketTableError) {
     let sequence = socket.nextSequence()
     var message = NetlinkRequest(
-      subsystem: NFNL_SUBSYS_NFTABLES, type: type.rawValue, flags: isDump ? NLM_F_DUMP : NLM_F_ACK, sequence: sequence,
+      subsystem: NFNL_SUBSYS_NFTABLES, type: type.rawValue, flags: isDump ? NLM_F_ROOT | NLM_F_MATCH : NLM_F_ACK,
+      sequence: sequence,
       family: PacketTable.family)
     if let nameAttribute { message.put(nameAttribute, PacketTable.name) }
     if let set { message.put(Int(NFTA_SET_ELEM_LIST_SET.rawValue), set) }
