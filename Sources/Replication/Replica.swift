@@ -43,8 +43,8 @@ public struct Replica {
   public mutating func fold(_ frame: Frame, now: UInt64) throws(ProtocolError) -> Event? {
     guard let type = FrameType(rawValue: frame.type) else { return nil }
     if begun != nil, type != .baseline, type != .baselinePart, type != .syncBegin { throw .malformed(type) }
-    if let record = try Record(frame, of: type) {
-      ledgers[frame.connection]?.apply(record, now: now)
+    if let record = try Record(frame, of: type, now: now) {
+      ledgers[frame.connection]?.apply(record)
       return .recorded(isAwaited: record.isAwaited)
     }
     return try take(frame, of: type, now: now)

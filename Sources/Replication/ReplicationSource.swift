@@ -123,12 +123,10 @@ public struct ReplicationSource: ~Copyable {
   ///
   /// What leaves after a record waits for a later position of the stream (`hold`): it never leaves without the standby having the
   /// record.
-  /// - Parameters:
-  ///   - now: CLOCK_MONOTONIC, ns.
-  ///   - lending: a packet's payload stays where it is until `outgoing.settle` has been called.
+  /// - Parameter lending: a packet's payload stays where it is until `outgoing.settle` has been called.
   @inline(__always)
-  public mutating func record(_ record: Record, in ledger: Ledger, now: UInt64, lending: Bool = false) {
-    ledger.apply(record, now: now)
+  public mutating func record(_ record: Record, in ledger: Ledger, lending: Bool = false) {
+    ledger.apply(record)
     if follows(ledger.identity.id) { outgoing.append(record, of: ledger.identity.id, lending: lending) }
   }
 

@@ -21,8 +21,8 @@ struct LinkTests {
     try Streams(options, shapes: [.download, .upload, .both, .pingpong])
   }
 
-  private static func expectWhole(_ streams: Streams) throws {
-    let violations = try streams.end()
+  private static func expectWhole(_ streams: Streams, ungatedSince: UInt64? = nil) throws {
+    let violations = try streams.end(ungatedSince: ungatedSince)
     #expect(violations.isEmpty, "\(violations.joined(separator: "\n"))")
   }
 
@@ -153,6 +153,7 @@ struct LinkTests {
     let pair = streams.pair
     try pull(.beta, from: pair)
     try waitForReach(pair.alpha, own: true, peer: false)
+    let stopped = wallClockNow()
     pair.alpha.process?.signal(SIGTERM)
     #expect(try pair.alpha.process?.wait(until: .seconds(20)) == 0)
     #expect(try holdsAddresses(pair.alpha))
@@ -170,7 +171,7 @@ struct LinkTests {
     try FailureDetectionTests.passes(3_000_000_000)
     #expect(try !holdsAddresses(pair.beta), "\(pair.explanation)")
     #expect(pair.beta.takeover == nil, "\(pair.explanation)")
-    try Self.expectWhole(streams)
+    try Self.expectWhole(streams, ungatedSince: stopped)
   }
 
   @Test func withoutTrackingNobodyMoves() throws {

@@ -59,8 +59,10 @@ struct HandmadeCapture {
     add(Packet(fromService: false, sequence: 5001, flags: [.ack], timestamp: 1, clientPort: clientPort))
   }
 
-  func check() throws -> CaptureCheck {
-    try bytes.withUnsafeBytes { try CaptureCheck(CaptureFile(bytes: $0), isService: { $0.port == 80 }) }
+  func check(mayBeOvertaken: Bool = false) throws -> CaptureCheck {
+    try bytes.withUnsafeBytes {
+      try CaptureCheck(CaptureFile(bytes: $0), isService: { $0.port == 80 }, mayBeOvertaken: { _ in mayBeOvertaken })
+    }
   }
 
   /// The same with the file cut off after `count` bytes.

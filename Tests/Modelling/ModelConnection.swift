@@ -285,16 +285,17 @@ public struct ModelConnection {
 extension Ledger {
   /// Folds what the model's host saw.
   public func fold(_ event: ModelConnection.Event, now: UInt64 = 0) {
-    event.withRecord { apply($0, now: now) }
+    event.withRecord(at: now) { apply($0) }
   }
 }
 
 extension ModelConnection.Event {
   /// The event as both hosts' ledgers take it in.
-  public func withRecord(_ body: (Record) -> Void) {
+  /// - Parameter now: CLOCK_MONOTONIC of the host that folds it, ns.
+  public func withRecord(at now: UInt64, _ body: (Record) -> Void) {
     switch self {
     case .ingress(let header, let payload): payload.withUnsafeBytes { body(.ingress(header, $0)) }
-    case .egress(let header, let payload): payload.withUnsafeBytes { body(.egress(header, $0)) }
+    case .egress(let header, let payload): payload.withUnsafeBytes { body(.egress(header, $0, at: now)) }
     case .consumed(let sequence): body(.consumed(sequence))
     }
   }

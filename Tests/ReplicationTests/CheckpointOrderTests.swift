@@ -43,7 +43,7 @@ import Testing
     mutating func checkpoint() {
       let checkpoint = Checkpoint(
         state: Array("\(calls.count)".utf8), consumed: nil, produced: random.chance(80) ? written : nil)
-      source.record(.checkpoint(checkpoint), in: ledger, now: 0)
+      source.record(.checkpoint(checkpoint), in: ledger)
       calls.append(written)
     }
 
@@ -55,7 +55,7 @@ import Testing
         sequence: ledger.output.sndNxt + Int(start - written), acknowledgement: ledger.input.rcvNxt, window: 100,
         flags: .ack, hasTimestamp: false, timestampValue: 0)
       random.bytes(count).withUnsafeBytes {
-        source.record(.egress(header, $0), in: ledger, now: 0)
+        source.record(.egress(header, $0, at: 0), in: ledger)
         source.hold(nextPacket)
       }
       written = max(written, start + Int64(count))

@@ -150,8 +150,8 @@ import Testing
       if random.chance(70) { header.sequence = state.sndNxt + random.within(-200...200) }
       if random.chance(50) { header.acknowledgement = state.rcvNxt + random.within(-100_000...100_000) }
       if random.chance(20) { header.acknowledgement = ledger.input.rcvNxt + 0x7fff_ffff }
-      random.bytes(random.below(300)).withUnsafeBytes { ledger.apply(.egress(header, $0), now: 0) }
-      if random.chance(30) { ledger.apply(.consumed(header.acknowledgement), now: 0) }
+      random.bytes(random.below(300)).withUnsafeBytes { ledger.apply(.egress(header, $0, at: 0)) }
+      if random.chance(30) { ledger.apply(.consumed(header.acknowledgement)) }
       if random.chance(10) {
         let image = ledger.image
         #expect(image.state.receiveQueue.count <= max(0, ledger.input.unconsumedCount))

@@ -36,7 +36,7 @@ import Testing
         comparisons += 1
       case 224..<230:
         if let id = connections.randomElement(using: &random), let ledger = rig.book[id] {
-          rig.source.record(.options(Sample.options(&random)), in: ledger, now: rig.now)
+          rig.source.record(.options(Sample.options(&random)), in: ledger)
         }
       default: if let id = connections.randomElement(using: &random) { rig.step(id, lending: random.chance(50)) }
       }
@@ -75,7 +75,7 @@ import Testing
     for _ in 0..<(Frame.bodyLimit >> 20) + 1 {
       let header = SegmentHeader(
         sequence: ledger.output.sndNxt, acknowledgement: ledger.state.rcvNxt, window: 1000, flags: .ack)
-      payload.withUnsafeBytes { ledger.apply(.egress(header, $0), now: rig.now) }
+      payload.withUnsafeBytes { ledger.apply(.egress(header, $0, at: rig.now)) }
     }
     #expect(ledger.image.state.sendQueue.count > Frame.bodyLimit)
     rig.attach()

@@ -125,7 +125,7 @@ import Testing
     let payload = [UInt8](repeating: 0, count: 60_000)
     // The transport takes nothing: the stream's memory is the bound.
     for _ in 0..<200 where !rig.source.isCongested {
-      payload.withUnsafeBytes { rig.source.record(.ingress(header, $0), in: ledger, now: 0) }
+      payload.withUnsafeBytes { rig.source.record(.ingress(header, $0), in: ledger) }
     }
     #expect(rig.isCongested)
     #expect(rig.unsentCount < 9 << 20)
@@ -135,7 +135,7 @@ import Testing
       rounds += 1
       rig.source.outgoing.consume(.max)
       if rig.source.isCongested { break }
-      payload.withUnsafeBytes { rig.source.record(.ingress(header, $0), in: ledger, now: 0) }
+      payload.withUnsafeBytes { rig.source.record(.ingress(header, $0), in: ledger) }
     }
     #expect(rig.isCongested)
     #expect(rig.lag < 65 << 20)
@@ -153,7 +153,7 @@ import Testing
       bytes.withUnsafeBytes {
         let header = SegmentHeader(
           sequence: state.sndNxt, acknowledgement: state.rcvNxt, window: 1000, flags: .ack)
-        rig.book[id]?.apply(.egress(header, $0), now: 0)
+        rig.book[id]?.apply(.egress(header, $0, at: 0))
       }
     }
     rig.attach()

@@ -45,7 +45,7 @@ final class Rig {
   func step(_ connection: UInt64, lending: Bool = false) {
     guard let ledger = book[connection], var model = models[connection] else { return }
     for event in model.step() {
-      event.withRecord { source.record($0, in: ledger, now: now, lending: lending) }
+      event.withRecord(at: now) { source.record($0, in: ledger, lending: lending) }
       if case .egress = event {
         packet += 1
         source.hold(packet)

@@ -98,7 +98,7 @@ enum Sample {
     var model = ModelConnection(seed: random.next() % 100_000, shape: shape)
     let ledger = Ledger(model.baseline)
     for _ in 0..<random.below(400) { for event in model.step() { ledger.fold(event, now: 5_000_000) } }
-    if random.chance(30) { ledger.apply(.options(options(&random)), now: 0) }
+    if random.chance(30) { ledger.apply(.options(options(&random))) }
     var image = ledger.image
     image.identity.id = random.next()
     image.identity.service = text(&random)

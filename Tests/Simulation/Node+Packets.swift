@@ -23,7 +23,7 @@ extension Node {
     if socket.isReadUnrecorded, world.random.chance(60) {
       socket.isReadUnrecorded = false
       let sequence = connection.clientOrigin + socket.read
-      if let ledger = ledger(id) { source.record(.consumed(sequence), in: ledger, now: now) }
+      if let ledger = ledger(id) { source.record(.consumed(sequence), in: ledger) }
     }
     sockets[id] = socket
     transmit(connection)
@@ -38,7 +38,7 @@ extension Node {
       return world.reset(packet.connection, by: self)
     }
     packet.payload.withUnsafeBytes { bytes in
-      source.record(.ingress(packet.header, bytes), in: ledger, now: now)
+      source.record(.ingress(packet.header, bytes), in: ledger)
       settle(id)
     }
     let connection = packet.connection
@@ -86,7 +86,7 @@ extension Node {
     let id = packet.connection.number
     packetNumber &+= 1
     packet.payload.withUnsafeBytes { bytes in
-      if let ledger = ledger(id) { source.record(.egress(packet.header, bytes), in: ledger, now: now) }
+      if let ledger = ledger(id) { source.record(.egress(packet.header, bytes, at: now), in: ledger) }
       settle(id)
       source.hold(packetNumber)
     }

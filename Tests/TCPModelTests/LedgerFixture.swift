@@ -32,7 +32,7 @@ struct LedgerFixture {
     let header = SegmentHeader(
       sequence: SequenceNumber(sequence), acknowledgement: SequenceNumber(ack), window: window, flags: flags,
       hasTimestamp: stamp != nil, timestampValue: stamp ?? 0)
-    Array(payload.utf8).withUnsafeBytes { ledger.apply(.ingress(header, $0), now: 0) }
+    Array(payload.utf8).withUnsafeBytes { ledger.apply(.ingress(header, $0)) }
   }
 
   func egress(
@@ -42,7 +42,7 @@ struct LedgerFixture {
     let header = SegmentHeader(
       sequence: SequenceNumber(sequence), acknowledgement: SequenceNumber(ack), window: window, flags: flags,
       hasTimestamp: stamp != nil, timestampValue: stamp ?? 0)
-    Array(payload.utf8).withUnsafeBytes { ledger.apply(.egress(header, $0), now: now) }
+    Array(payload.utf8).withUnsafeBytes { ledger.apply(.egress(header, $0, at: now)) }
   }
 
   var input: String { String(decoding: ledger.state.receiveQueue, as: UTF8.self) }

@@ -67,7 +67,7 @@ import Testing
     let it = Self.begin()
     it.egress(5600, "more", ack: 1600, window: 3000)
     let header = it.ledger.headerOfUnseenInput(at: SequenceNumber(1600), isEnded: false)
-    Array("hello".utf8).withUnsafeBytes { it.ledger.apply(.ingress(header, $0), now: 0) }
+    Array("hello".utf8).withUnsafeBytes { it.ledger.apply(.ingress(header, $0)) }
     it.egress(5604, ack: 1605)
     #expect(it.input == "hello")
     #expect(it.ledger.gap?.needsIngress == true && it.ledger.obstacle != nil)
@@ -95,11 +95,11 @@ import Testing
     it.egress(5600, ack: 1600)
     it.ingress(1600, ack: 5600)
     #expect(it.ledger.gap?.losesInput == true)
-    it.ledger.apply(.confirmed(590), now: 0)
+    it.ledger.apply(.confirmed(590))
     #expect(it.ledger.obstacle?.contains("confirm 598 or more") == true)
-    it.ledger.apply(.confirmed(598), now: 0)
+    it.ledger.apply(.confirmed(598))
     #expect(it.ledger.obstacle == nil && it.input == "ab")
-    it.ledger.apply(.confirmed(599), now: 0)
+    it.ledger.apply(.confirmed(599))
     #expect(it.input == "b")
   }
 
@@ -107,10 +107,10 @@ import Testing
     let it = Self.begin(hadCheckpoint: true)
     it.egress(5600, ack: 1600)
     it.ingress(1600, ack: 5600)
-    it.ledger.apply(.checkpoint(Checkpoint(state: [1], consumed: 599, produced: 600)), now: 0)
+    it.ledger.apply(.checkpoint(Checkpoint(state: [1], consumed: 599, produced: 600)))
     #expect(it.ledger.checkpoints.isEmpty)
     #expect(it.ledger.obstacle?.contains("checkpoint") == true)
-    it.ledger.apply(.checkpoint(Checkpoint(state: [2], consumed: 600, produced: 600)), now: 0)
+    it.ledger.apply(.checkpoint(Checkpoint(state: [2], consumed: 600, produced: 600)))
     #expect(it.ledger.checkpoints.covered?.state == [2])
     #expect(it.ledger.obstacle == nil)
   }
@@ -119,7 +119,7 @@ import Testing
     let it = Self.begin(hadCheckpoint: true)
     it.egress(5600, ack: 1600)
     it.ingress(1600, ack: 5600)
-    it.ledger.apply(.checkpoint(Checkpoint(state: [3])), now: 0)
+    it.ledger.apply(.checkpoint(Checkpoint(state: [3])))
     #expect(it.ledger.checkpoints.covered?.state == [3] && it.ledger.obstacle == nil)
   }
 

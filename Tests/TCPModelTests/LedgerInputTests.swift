@@ -88,11 +88,11 @@ import Testing
     let it = LedgerFixture()
     it.ingress(1000, "hello")
     it.egress(5000, ack: 1005)
-    it.ledger.apply(.consumed(SequenceNumber(1002)), now: 0)
+    it.ledger.apply(.consumed(SequenceNumber(1002)))
     #expect(it.input == "llo")
     #expect(it.ledger.input.consumed == 2)
     #expect(it.ledger.input.received == 5)
-    it.ledger.apply(.consumed(SequenceNumber(1001)), now: 0)
+    it.ledger.apply(.consumed(SequenceNumber(1001)))
     #expect(it.input == "llo")
   }
 
@@ -100,7 +100,7 @@ import Testing
   @Test func readingAheadOfTheProofCountsWhenTheProofComes() {
     let it = LedgerFixture()
     it.ingress(1000, "hello world")
-    it.ledger.apply(.consumed(SequenceNumber(1006)), now: 0)
+    it.ledger.apply(.consumed(SequenceNumber(1006)))
     #expect(it.ledger.input.consumed == 0)
     it.egress(5000, ack: 1004)
     #expect(it.ledger.input.consumed == 4)
@@ -111,7 +111,7 @@ import Testing
     #expect(it.input == "world")
     let header = SegmentHeader(
       sequence: SequenceNumber(5000), acknowledgement: SequenceNumber(1011), window: 10_000, flags: .ack)
-    copy.apply(.egress(header, UnsafeRawBufferPointer(start: nil, count: 0)), now: 0)
+    copy.apply(.egress(header, UnsafeRawBufferPointer(start: nil, count: 0), at: 0))
     #expect(copy.image == it.ledger.image)
   }
 
@@ -121,7 +121,7 @@ import Testing
     it.ingress(1006, "cc")
     it.ingress(1010, "ee")
     it.egress(5000, ack: 1004)
-    it.ledger.apply(.consumed(SequenceNumber(1003)), now: 0)
+    it.ledger.apply(.consumed(SequenceNumber(1003)))
     it.ingress(1008, "dd")
     it.ingress(1004, "bb")
     it.egress(5000, ack: 1012)
@@ -139,7 +139,7 @@ import Testing
     #expect(it.ledger.state.finReceived)
     #expect(it.input == "bye")
     #expect(it.ledger.input.received == 3)
-    it.ledger.apply(.consumed(SequenceNumber(1004)), now: 0)
+    it.ledger.apply(.consumed(SequenceNumber(1004)))
     #expect(it.ledger.input.consumed == 3)
     #expect(it.ledger.state.copiedSeq == SequenceNumber(1003))
   }
@@ -192,7 +192,7 @@ import Testing
     it.ingress(.max - 2, "ab")
     it.egress(5000, ack: 3)
     #expect(it.input == "abcdef")
-    it.ledger.apply(.consumed(SequenceNumber(1)), now: 0)
+    it.ledger.apply(.consumed(SequenceNumber(1)))
     #expect(it.input == "ef")
     #expect(it.ledger.input.consumed == 4)
   }

@@ -14,15 +14,15 @@ import Testing
     let it = Self.confirming()
     it.ingress(1000, "hello world")
     it.egress(5000, ack: 1005)
-    it.ledger.apply(.confirmed(2), now: 0)
+    it.ledger.apply(.confirmed(2))
     #expect(it.input == "llo" && it.ledger.input.consumed == 2)
     // Read and confirmed before its acknowledgement left.
-    it.ledger.apply(.confirmed(8), now: 0)
+    it.ledger.apply(.confirmed(8))
     #expect(it.ledger.input.consumed == 5 && it.ledger.input.reportedOffset == 8)
     it.egress(5000, ack: 1011)
     #expect(it.ledger.input.consumed == 8 && it.input == "rld")
     // Going back, and offsets that cannot be, change nothing.
-    for wrong in [Int64.min, -1, 0, 7, 1 << 32, .max] { it.ledger.apply(.confirmed(wrong), now: 0) }
+    for wrong in [Int64.min, -1, 0, 7, 1 << 32, .max] { it.ledger.apply(.confirmed(wrong)) }
     #expect(it.ledger.input.consumed == 8 && it.ledger.input.reportedOffset == 8)
   }
 
@@ -31,7 +31,7 @@ import Testing
     let it = Self.confirming()
     it.ingress(1000, "hello world")
     it.egress(5000, ack: 1005)
-    it.ledger.apply(.confirmed(11), now: 0)
+    it.ledger.apply(.confirmed(11))
     it.ledger.continueElsewhere()
     it.ingress(1005, " world")
     it.egress(5000, ack: 1011)
@@ -41,7 +41,7 @@ import Testing
   @Test func aCheckpointCountsOnceItIsCovered() {
     let it = Self.confirming()
     it.ingress(1000, "abcdef")
-    it.ledger.apply(.checkpoint(state("one", consumed: 2, produced: 3)), now: 0)
+    it.ledger.apply(.checkpoint(state("one", consumed: 2, produced: 3)))
     #expect(it.ledger.checkpoints.covered == nil)
     // The input is told, the output has not left.
     it.egress(5000, "xy", ack: 1006)
@@ -56,17 +56,17 @@ import Testing
     let it = LedgerFixture()
     it.ingress(1000, "abcdef")
     it.egress(5000, "xyz", ack: 1006)
-    it.ledger.apply(.checkpoint(state("one", consumed: 1, produced: 3)), now: 0)
-    it.ledger.apply(.checkpoint(state("two", consumed: 4, produced: 5)), now: 0)
+    it.ledger.apply(.checkpoint(state("one", consumed: 1, produced: 3)))
+    it.ledger.apply(.checkpoint(state("two", consumed: 4, produced: 5)))
     // Reading alone takes nothing away from a state that needs it.
-    it.ledger.apply(.consumed(SequenceNumber(1006)), now: 0)
+    it.ledger.apply(.consumed(SequenceNumber(1006)))
     #expect(it.input == "bcdef" && it.ledger.input.consumed == 1)
     #expect(it.ledger.checkpoints.pending == [state("two", consumed: 4, produced: 5)])
     it.egress(5003, "!!", ack: 1006)
     #expect(it.ledger.checkpoints.covered == state("two", consumed: 4, produced: 5))
     #expect(it.input == "ef" && it.ledger.checkpoints.pending.isEmpty)
     // One that depends on no input lets it go.
-    it.ledger.apply(.checkpoint(state("three")), now: 0)
+    it.ledger.apply(.checkpoint(state("three")))
     #expect(it.input == "")
   }
 
@@ -74,8 +74,8 @@ import Testing
     let it = Self.confirming()
     it.ingress(1000, "abcdef")
     it.egress(5000, "xyz", ack: 1006)
-    it.ledger.apply(.checkpoint(state("one", consumed: 1, produced: 3)), now: 0)
-    it.ledger.apply(.checkpoint(state("two", consumed: 4, produced: 9)), now: 0)
+    it.ledger.apply(.checkpoint(state("one", consumed: 1, produced: 3)))
+    it.ledger.apply(.checkpoint(state("two", consumed: 4, produced: 9)))
     it.ledger.continueElsewhere()
     it.egress(5003, "abcdef", ack: 1006)
     #expect(it.ledger.checkpoints == CheckpointLedger(covered: state("one", consumed: 1, produced: 3)))
@@ -84,7 +84,7 @@ import Testing
 
   @Test func checkpointsThatAreNeverCoveredAreBoundedAndTheFirstIsKept() {
     let it = Self.confirming()
-    for number in 1...100 { it.ledger.apply(.checkpoint(state("\(number)", produced: Int64(number))), now: 0) }
+    for number in 1...100 { it.ledger.apply(.checkpoint(state("\(number)", produced: Int64(number)))) }
     #expect(it.ledger.checkpoints.pending.count == CheckpointLedger.pendingLimit)
     #expect(it.ledger.checkpoints.pending.last == state("100", produced: 100))
     it.egress(5000, "x", ack: 1000)
@@ -106,7 +106,7 @@ import Testing
     #expect(!hasNoRoom(reading, end: Ledger.retentionLimit + 1))
     it.ingress(1000, "abc")
     it.egress(5000, ack: 1003)
-    it.ledger.apply(.confirmed(3), now: 0)
+    it.ledger.apply(.confirmed(3))
     #expect(!hasNoRoom(it, end: Ledger.retentionLimit + 3) && hasNoRoom(it, end: Ledger.retentionLimit + 4))
   }
 
@@ -136,11 +136,11 @@ import Testing
         let checkpoint = Checkpoint(
           state: random.bytes(4), consumed: random.chance(80) ? consumed : nil,
           produced: random.chance(80) ? produced : nil)
-        both { $0.apply(.checkpoint(checkpoint), now: 0) }
+        both { $0.apply(.checkpoint(checkpoint)) }
       }
       if random.chance(2) {
         let offset = first.input.consumed + Int64(random.below(100))
-        both { $0.apply(.confirmed(offset), now: 0) }
+        both { $0.apply(.confirmed(offset)) }
       }
       if let second { #expect(second.image == first.image, "step \(step)") }
       if random.chance(1) { second = Ledger(first.image) }

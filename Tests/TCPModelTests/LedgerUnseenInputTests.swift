@@ -26,7 +26,7 @@ import Testing
   @Test func whatTheApplicationHasReadNeedNotBeHeld() {
     let it = LedgerFixture()
     it.ingress(1000, "hel")
-    it.ledger.apply(.consumed(SequenceNumber(1007)), now: 0)
+    it.ledger.apply(.consumed(SequenceNumber(1007)))
     it.ingress(1007, "you")
     it.egress(5000, ack: 1010)
     #expect(it.input == "you")

@@ -20,7 +20,7 @@ extension ActiveSide {
     }
     try checkConsumed(offset, of: connection)
     guard offset > former || connection.isSettling else { return }
-    feed.source.record(.confirmed(Int64(offset)), in: ledger, now: MonotonicClock.now)
+    feed.source.record(.confirmed(Int64(offset)), in: ledger)
     settle(connection)
     feed.flushSoon()
   }
@@ -51,7 +51,7 @@ extension ActiveSide {
     }
     let checkpoint = Checkpoint(state: state, consumed: consumed.map(Int64.init), produced: produced.map(Int64.init))
     let isFirst = ledger.checkpoints.isEmpty
-    feed.source.record(.checkpoint(checkpoint), in: ledger, now: MonotonicClock.now)
+    feed.source.record(.checkpoint(checkpoint), in: ledger)
     if isFirst { table.onChange?(connection) }
     settle(connection)
     feed.flushSoon()

@@ -230,7 +230,7 @@ final class ActiveSide {
         window: UInt16(clamping: stopped.receiveWindow >> UInt32(ledger.negotiated.receiveWindowScale)), flags: flags)
       stopped.output[done..<done + count].withUnsafeBytes { payload in
         // Output that has not left and never will from here: the host that goes on sends it.
-        feed.source.record(.egress(header, payload), in: ledger, now: now)
+        feed.source.record(.egress(header, payload, at: now), in: ledger)
       }
       done += count
     } while done < stopped.output.count

@@ -89,7 +89,7 @@ final class OptionWatch {
     let ledger = connection.ledger
     let options = SocketOptionsCopy.read(connection.socket.number)
     guard options != ledger.options, !options.values.isEmpty else { return false }
-    feed.source.record(.options(options), in: ledger, now: MonotonicClock.now)
+    feed.source.record(.options(options), in: ledger)
     return true
   }
 }

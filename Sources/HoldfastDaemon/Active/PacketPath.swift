@@ -95,7 +95,7 @@ final class PacketPath {
     hasRecordedEgress = false
     let count = try queue.receive { packet in
       if packet.queue == ingressQueue {
-        if ingress(packet, now: now) { lastIngress = packet.id }
+        if ingress(packet) { lastIngress = packet.id }
       } else {
         egress(packet, now: now)
       }
@@ -125,7 +125,7 @@ final class PacketPath {
         feed.source.outgoing.unsentCount < Self.mostSurrendered
       {
         let payload = segment.payload(in: packet.bytes)
-        feed.source.record(.ingress(segment.header, payload), in: connection.ledger, now: MonotonicClock.now)
+        feed.source.record(.ingress(segment.header, payload), in: connection.ledger)
       }
       drop(packet.id, in: packet.queue)
     }
@@ -158,7 +158,7 @@ final class PacketPath {
   }
 
   /// - Returns: whether the packet may go on to its socket.
-  private func ingress(_ packet: QueuedPacket, now: UInt64) -> Bool {
+  private func ingress(_ packet: QueuedPacket) -> Bool {
     guard let segment = parse(packet) else { return false }
     let flow = Flow(local: segment.destination, peer: segment.source)
     if let interceptor {
@@ -175,21 +175,19 @@ final class PacketPath {
       drop(packet.id, in: ingressQueue)
       return false
     }
-    return record(packet, segment, connection, now: now)
+    return record(packet, segment, connection)
   }
 
   /// Writes an ingress packet into its ledger and the stream.
   /// - Returns: whether it may go on to its socket; if not it has had its verdict.
   @inline(__always)
-  private func record(
-    _ packet: QueuedPacket, _ segment: Segment, _ connection: LiveConnection, now: UInt64
-  ) -> Bool {
+  private func record(_ packet: QueuedPacket, _ segment: Segment, _ connection: LiveConnection) -> Bool {
     guard hasGoodChecksum(packet, segment) else { return true }
     let payload = segment.payload(in: packet.bytes)
     if segment.header.flags.contains(.ack), connection.ledger.output.lacks(before: segment.header.acknowledgement) {
       noticeUnrecorded(connection, acknowledged: segment.header.acknowledgement)
     }
-    feed.source.record(.ingress(segment.header, payload), in: connection.ledger, now: now, lending: true)
+    feed.source.record(.ingress(segment.header, payload), in: connection.ledger, lending: true)
     if connection.isSettling { settle(connection) }
     if payload.count > 0 { sampler.inputArrived(connection) }
     guard let resending = connection.resending, segment.header.flags.contains(.ack),
@@ -209,7 +207,7 @@ final class PacketPath {
 
   /// An ingress packet that an interceptor kept back, of a connection whose socket stands.
   func admit(_ packet: QueuedPacket, _ segment: Segment, _ connection: LiveConnection) {
-    if record(packet, segment, connection, now: MonotonicClock.now) { accept(packet.id) }
+    if record(packet, segment, connection) { accept(packet.id) }
   }
 
   /// What the kernel will drop must not become true for a ledger.
@@ -246,9 +244,9 @@ final class PacketPath {
       return feed.source.gate.hold(packet.id, until: 0)
     }
     if segment.header.flags.contains(.ack), connection.ledger.input.lacks(upTo: segment.header.acknowledgement) {
-      recordUnseenInput(of: connection, now: now)
+      recordUnseenInput(of: connection)
     }
-    feed.source.record(.egress(segment.header, payload), in: connection.ledger, now: now, lending: true)
+    feed.source.record(.egress(segment.header, payload, at: now), in: connection.ledger, lending: true)
     if let resending = connection.resending { connection.resending = resending.advanced(to: segment.end) }
     if connection.isSettling { settle(connection) }
     feed.source.hold(packet.id)
@@ -265,15 +263,15 @@ final class PacketPath {
 
   /// Input that had arrived out of order when the connection was registered was in no baseline and comes in no packet. Now that
   /// the gap before it is filled it can be read from the socket, and is recorded as if its packet came now.
-  private func recordUnseenInput(of connection: LiveConnection, now: UInt64) {
+  private func recordUnseenInput(of connection: LiveConnection) {
     let ledger = connection.ledger
     guard let (start, bytes, isEnded) = (try? connection.peekInput()) ?? nil else { return }
     if ledger.identity.retention == .read {
-      feed.source.record(.consumed(start), in: ledger, now: now)
+      feed.source.record(.consumed(start), in: ledger)
     }
     let header = ledger.headerOfUnseenInput(at: start, isEnded: isEnded)
     bytes.withUnsafeBytes { payload in
-      feed.source.record(.ingress(header, payload), in: ledger, now: now)
+      feed.source.record(.ingress(header, payload), in: ledger)
     }
   }
 

@@ -34,7 +34,7 @@ final class Sampler {
     guard let sequence = try? connection.sampleConsumed() else { return }
     let former = connection.ledger.input.reportedConsumed
     guard sequence.isAfter(former) else { return }
-    feed.source.record(.consumed(sequence), in: connection.ledger, now: MonotonicClock.now)
+    feed.source.record(.consumed(sequence), in: connection.ledger)
   }
 
   private func watch(_ connection: LiveConnection, after interval: UInt64) {

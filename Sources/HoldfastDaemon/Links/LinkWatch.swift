@@ -21,7 +21,8 @@ final class LinkWatch {
   private let probe: LinkProbe
   private var witnesses: WitnessWatch?
 
-  /// Since when all links have been up, as far as somebody looked, CLOCK_MONOTONIC, ns; nil while one is not.
+  /// Since when all links have been up, as far as somebody looked, CLOCK_MONOTONIC, ns; nil while one is not. Those that are up at the
+  /// first look have been so for long.
   private var upSince: UInt64? = 0
 
   /// nil while clients can reach this host.
@@ -48,13 +49,13 @@ final class LinkWatch {
   /// Why somebody who is there might not be seen through the links at this moment.
   func blindness(now: UInt64) -> String? {
     if let problem = linkProblem(now: now) { return problem }
-    guard let upSince, now < upSince + Self.settling else { return nil }
+    guard let upSince, now < upSince + Self.trialTime else { return nil }
     return "the link of the service addresses came up \((now - upSince).inMilliseconds) ms ago"
   }
 
   /// How long a link has to be up before what nobody answers counts, ns: the other end of the link, and the ports of a switch, take
   /// a moment to come up, too.
-  static let settling: UInt64 = 1_000_000_000
+  private static let trialTime: UInt64 = 1_000_000_000
 
   /// What is wrong with one of the links. A kernel that does not say knows nothing against it.
   private func linkProblem(now: UInt64) -> String? {

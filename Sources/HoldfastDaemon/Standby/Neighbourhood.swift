@@ -22,6 +22,8 @@ final class Neighbourhood {
   private static let interval: UInt64 = 15_000_000_000
   private static let mostPeers = 1 << 16
   private static let mostHops = 1 << 10
+  /// How many questions of about 10 µs each may keep the loop while connections are given away.
+  private static let mostQuestions = 1 << 8
 
   init(loop: EventLoop, logger: Logger) throws {
     routes = try RouteTable()
@@ -53,8 +55,13 @@ final class Neighbourhood {
     do throws(AddressError) {
       let lookedFor = try routes.neighboursLookedFor()
       guard !lookedFor.isEmpty else { return }
-      // One question to the kernel for each peer, 10 µs or so.
-      for hop in lookedFor.intersection(peers().prefix(Self.mostPeers).compactMap(routes.nextHop)) {
+      let peers = peers()
+      var hops = lookedFor.filter { peers.contains($0.address) }
+      // The others may be routers. Peers share those, so some peers tell of all of them.
+      if hops.count < lookedFor.count {
+        hops.formUnion(lookedFor.intersection(peers.prefix(Self.mostQuestions).compactMap(routes.nextHop)))
+      }
+      for hop in hops {
         try routes.forget(hop)
         logger.debug("dropped what waited for a neighbour", metadata: ["address": "\(hop.address)"])
       }

@@ -126,9 +126,10 @@ final class Takeover {
   private func tick() {
     if MonotonicClock.now >= begun + result.timeline.claimed + Self.probeLimit {
       // No answer: what was sent is put back as sent, and the kernel's own timers find out.
-      for ledger in asked.values { restore(ledger, sentBoundary: ledger.output.sndNxt) }
+      let silent = asked.values
       asked = [:]
       noteProbed()
+      for ledger in silent { restore(ledger, sentBoundary: ledger.output.sndNxt) }
       finishIfDone()
     } else {
       ask()
@@ -142,7 +143,7 @@ final class Takeover {
     }
     guard let ledger = ledgers[flow] else { return path.admitStranger(packet, segment, flow) }
     guard path.hasGoodChecksum(packet, segment) else { return path.accept(packet.id) }
-    ledger.apply(.ingress(segment.header, segment.payload(in: packet.bytes)), now: MonotonicClock.now)
+    ledger.apply(.ingress(segment.header, segment.payload(in: packet.bytes)))
     held[flow, default: []].append((packet.id, segment))
     guard asked[ledger.identity.id] != nil, segment.header.flags.contains(.ack),
       segment.header.acknowledgement == ledger.output.sndUna

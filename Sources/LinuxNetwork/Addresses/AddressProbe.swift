@@ -12,12 +12,8 @@ public final class AddressProbe {
   private let witnesses: [IPAddress]
   private let asksForAddresses: Bool
   /// For ARP, one for each interface.
-  private var arp: [String: Socket] = [:]
+  private var arp: [String: PacketSocket] = [:]
   private var frames: PacketSocket?
-  private final class Socket {
-    let packets: PacketSocket
-    init(_ packets: consuming PacketSocket) { self.packets = packets }
-  }
   private var neighbours: Descriptor?
   private var echo4: Descriptor?
   private var round: UInt16 = 0
@@ -46,7 +42,7 @@ public final class AddressProbe {
   public func begin() throws(SystemCallError) {
     if frames == nil { frames = try PacketSocket() }
     for address in addresses where !address.address.isIPv6 && arp[address.interface] == nil {
-      arp[address.interface] = Socket(try PacketSocket(receivingARPOn: address.interface))
+      arp[address.interface] = try PacketSocket(receivingARPOn: address.interface)
     }
     if neighbours == nil, (addresses.map(\.address) + witnesses).contains(where: \.isIPv6) {
       // A bit that is set is a type that is not wanted: here all but echo replies (129) and neighbour advertisements (136).
@@ -89,7 +85,7 @@ public final class AddressProbe {
   public func receive() {
     for (interface, socket) in arp {
       let own = try? hardwareAddress(of: interface)
-      Self.drain(socket.packets.number) { frame, _ in takeARP(frame, own: own ?? nil) }
+      Self.drain(socket.number) { frame, _ in takeARP(frame, own: own ?? nil) }
     }
     if let socket = neighbours?.number { Self.drain(socket) { takeICMPv6($0, from: $1) } }
     if let socket = echo4?.number { Self.drain(socket) { message, _ in takeICMP(message) } }

@@ -8,7 +8,7 @@ extension OutgoingStream {
     switch record {
     case .ingress(let header, let payload):
       appendSegment(.ingress, connection: connection, header, payload, lending: lending)
-    case .egress(let header, let payload):
+    case .egress(let header, let payload, _):
       appendSegment(.egress, connection: connection, header, payload, lending: lending)
     case .consumed(let sequence): appendNumber(.consumed, connection: connection, UInt64(sequence.rawValue))
     case .confirmed(let offset): appendNumber(.confirm, connection: connection, UInt64(bitPattern: offset))
@@ -19,13 +19,14 @@ extension OutgoingStream {
 }
 
 extension Record {
+  /// - Parameter now: this host's CLOCK_MONOTONIC, ns.
   /// - Returns: nil for a frame of another kind.
   @inline(__always)
-  init?(_ frame: Frame, of type: FrameType) throws(ProtocolError) {
+  init?(_ frame: Frame, of type: FrameType, now: UInt64) throws(ProtocolError) {
     switch type {
     case .ingress, .egress:
       guard let (header, payload) = SegmentRecord.read(frame.body) else { throw .malformed(type) }
-      self = type == .ingress ? .ingress(header, payload) : .egress(header, payload)
+      self = type == .ingress ? .ingress(header, payload) : .egress(header, payload, at: now)
     case .consumed: self = .consumed(SequenceNumber(UInt32(truncatingIfNeeded: try frame.number(type))))
     case .confirm: self = .confirmed(Int64(bitPattern: try frame.number(type)))
     case .checkpoint: self = .checkpoint(try Checkpoint(record: frame.body))

@@ -6,8 +6,9 @@ public enum Record {
   /// A packet came from the peer. The packet may be forged, late, or refused by the kernel. One with a bad checksum must not become
   /// a record.
   case ingress(SegmentHeader, UnsafeRawBufferPointer)
-  /// A packet is about to leave. It comes from the host's own kernel, so what it says is so.
-  case egress(SegmentHeader, UnsafeRawBufferPointer)
+  /// A packet is about to leave. It comes from the host's own kernel, so what it says is so. The time is CLOCK_MONOTONIC, ns, of the
+  /// host that folds the record: it does not travel.
+  case egress(SegmentHeader, UnsafeRawBufferPointer, at: UInt64)
   /// The application has read everything below a sequence number.
   case consumed(SequenceNumber)
   /// The application says that it has consumed input up to a stream offset.
@@ -20,12 +21,11 @@ public enum Record {
 
 extension Ledger {
   /// Folds a record. Folding is idempotent: a record that is folded again changes nothing.
-  /// - Parameter now: this host's CLOCK_MONOTONIC, ns.
   @inline(__always)
-  public func apply(_ record: Record, now: UInt64) {
+  public func apply(_ record: Record) {
     switch record {
     case .ingress(let header, let payload): foldIngress(header, payload)
-    case .egress(let header, let payload): foldEgress(header, payload, now: now)
+    case .egress(let header, let payload, let time): foldEgress(header, payload, now: time)
     case .consumed(let sequence): consume(upTo: sequence)
     case .confirmed(let offset): confirm(offset)
     case .checkpoint(let checkpoint): self.checkpoint(checkpoint)

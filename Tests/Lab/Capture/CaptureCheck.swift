@@ -20,8 +20,7 @@ public struct ConnectionEvidence: Sendable {
   /// Stream offsets at which a FIN stood. A FIN that was sent again counts once; two of them mean that the stream ended twice.
   public fileprivate(set) var finsFromService: Set<Int> = []
   public fileprivate(set) var finsFromClient: Set<Int> = []
-  /// Packets from the service whose TSval lies before an earlier one's, modulo 2^32. Not among them are those that were overtaken
-  /// on their way (RFC 7323 section 5.3 allows for them): `Reader.State.isOvertaken`.
+  /// Packets from the service whose TSval lies before an earlier one's, modulo 2^32.
   public fileprivate(set) var timestampsBackwards = 0
   /// The furthest that one went back, in ticks.
   public fileprivate(set) var furthestBack = 0
@@ -56,13 +55,16 @@ public struct CaptureCheck: Sendable {
   ///     streams are long.
   ///   - mayReorder: true for times (nanoseconds since 1970) at which packets may leave a host before earlier ones that it holds:
   ///     somebody has taken its gate away. Their timestamps are not compared.
+  ///   - mayBeOvertaken: true for times at which no gate puts a host's packets in one order: its processors send side by side, and one
+  ///     packet overtakes another. Only such a packet's timestamp is excused (`Reader.State.isOvertaken`).
   ///   - onServiceData: is told when (nanoseconds since 1970) and how many bytes of payload came from there.
   public init(
     _ file: CaptureFile, isService: (Endpoint) -> Bool, comparesContent: Bool = true,
     mayReorder: @escaping (UInt64) -> Bool = { _ in false },
+    mayBeOvertaken: @escaping (UInt64) -> Bool = { _ in false },
     onServiceData: ((UInt64, Int) -> Void)? = nil
   ) throws {
-    var reader = Reader(mayReorder: mayReorder)
+    var reader = Reader(mayReorder: mayReorder, mayBeOvertaken: mayBeOvertaken)
     var packets = 0
     var shortened = 0
     // Segment.parse wants a packet as long as it says it is; a shortened one is filled up with zeros, which are not looked at.
@@ -149,37 +151,29 @@ public struct CaptureCheck: Sendable {
 
 /// Follows the connections of a capture.
 private struct Reader {
+  /// What can be said of the order in which packets leave a host at a time.
+  enum Order {
+    /// They leave as their kernel made them.
+    case kept
+    /// No gate puts them in one order, and one may overtake another.
+    case overtakable
+    /// None: somebody has taken a gate away.
+    case none
+  }
+
   /// One direction's place in sequence space.
   struct Direction {
     var content = StreamContent()
     /// The sequence number of stream offset 0 and how far the stream has come since.
     var start: SequenceNumber?
-    var furthest = 0
-    /// Bytes before the furthest point that no packet has brought yet.
-    private var holes: [Range<Int>] = []
+    var furthest: Int { coverage.end }
+    var coverage = Coverage()
     /// One past the FIN.
     var finish: SequenceNumber?
     var isAcknowledgedToItsEnd = false
 
     mutating func acknowledge(_ number: SequenceNumber) {
       if number == finish { isAcknowledgedToItsEnd = true }
-    }
-
-    mutating func see(_ range: Range<Int>) {
-      if range.lowerBound > furthest { holes.append(furthest..<range.lowerBound) }
-      if !holes.isEmpty {
-        holes = holes.flatMap { hole -> [Range<Int>] in
-          let filled = hole.clamped(to: range)
-          guard !filled.isEmpty else { return [hole] }
-          return [hole.lowerBound..<filled.lowerBound, filled.upperBound..<hole.upperBound].filter { !$0.isEmpty }
-        }
-      }
-      furthest = max(furthest, range.upperBound)
-    }
-
-    /// Whether no packet has brought any of the bytes.
-    func isUnseen(_ range: Range<Int>) -> Bool {
-      range.lowerBound >= furthest || holes.contains { $0.clamped(to: range) == range }
     }
 
     mutating func offset(of sequence: SequenceNumber) -> Int {
@@ -211,10 +205,14 @@ private struct Reader {
   }
 
   let mayReorder: (UInt64) -> Bool
+  let mayBeOvertaken: (UInt64) -> Bool
   private var states: [State] = []
   private var indices: [Flow: Int] = [:]
 
-  init(mayReorder: @escaping (UInt64) -> Bool) { self.mayReorder = mayReorder }
+  init(mayReorder: @escaping (UInt64) -> Bool, mayBeOvertaken: @escaping (UInt64) -> Bool) {
+    self.mayReorder = mayReorder
+    self.mayBeOvertaken = mayBeOvertaken
+  }
 
   var evidence: [ConnectionEvidence] {
     states.map { state in
@@ -247,7 +245,8 @@ private struct Reader {
     }
     if fromService { states[index].count(sender) }
     states[index].take(
-      segment, payload: payload, fromService: fromService, time: time, sender: sender, isInOrder: !mayReorder(time))
+      segment, payload: payload, fromService: fromService, time: time, sender: sender,
+      order: mayReorder(time) ? .none : mayBeOvertaken(time) ? .overtakable : .kept)
   }
 }
 
@@ -257,9 +256,9 @@ extension Reader.State {
     self.sender = sender
   }
 
-  mutating func take(
+  fileprivate mutating func take(
     _ segment: Segment, payload: UnsafeRawBufferPointer?, fromService: Bool, time: UInt64, sender: UInt64,
-    isInOrder: Bool
+    order: Reader.Order
   ) {
     let header = segment.header
     evidence.packets += 1
@@ -273,7 +272,7 @@ extension Reader.State {
       if evidence.firstReset == nil { evidence.firstReset = describe(header, fromService: fromService, at: time) }
       return
     }
-    if fromService { checkTimestamp(segment, at: time, sender: sender, isInOrder: isInOrder) }
+    if fromService { checkTimestamp(segment, at: time, sender: sender, order: order) }
     var direction = fromService ? service : client
     if fromService { service = Reader.Direction() } else { client = Reader.Direction() }
     if header.flags.contains(.syn) {
@@ -282,9 +281,9 @@ extension Reader.State {
     } else {
       let offset = direction.offset(of: header.sequence)
       if segment.payloadCount > 0 {
-        if let payload { direction.content.put(payload, at: offset) }
         // A bare ACK that follows a FIN stands one further, and is no byte.
-        direction.see(offset..<offset + segment.payloadCount)
+        direction.coverage.cover(offset..<offset + segment.payloadCount)
+        if let payload { direction.content.put(payload, at: offset) }
       }
       if header.flags.contains(.fin) {
         let end = offset + segment.payloadCount
@@ -306,12 +305,16 @@ extension Reader.State {
       + "client \(evidence.finsFromClient.sorted())"
   }
 
-  private mutating func checkTimestamp(_ segment: Segment, at time: UInt64, sender: UInt64, isInOrder: Bool) {
+  private mutating func checkTimestamp(_ segment: Segment, at time: UInt64, sender: UInt64, order: Reader.Order) {
     guard segment.header.hasTimestamp else { return }
     if let latest = latestTimestamp {
       let step = Int(Int32(bitPattern: segment.header.timestampValue &- latest.segment.header.timestampValue))
       guard step >= 0 else {
-        guard isInOrder, !isOvertaken(segment, at: time, sender: sender) else { return }
+        switch order {
+        case .none: return
+        case .overtakable: if isOvertaken(segment, at: time, sender: sender) { return }
+        case .kept: break
+        }
         evidence.timestampsBackwards += 1
         evidence.furthestBack = max(evidence.furthestBack, -step)
         if evidence.firstBackwards == nil {
@@ -325,9 +328,8 @@ extension Reader.State {
   }
 
   /// Whether the packet with the latest TSval has overtaken this one: it came a moment ago from the same host, and is a later one of
-  /// the stream. A packet that leaves a host's gate as the gate ends can be overtaken by the next one, which meets no gate. It
-  /// acknowledges less, or holds bytes that nobody had seen; a socket that was restored with a lower clock acknowledges as much as
-  /// before, and repeats what had been sent before it sends more.
+  /// the stream. A packet that was overtaken acknowledges less, or holds bytes that nobody had seen. A socket that was restored with
+  /// a lower clock acknowledges as much as before, and repeats what had been sent before it sends more.
   private mutating func isOvertaken(_ segment: Segment, at time: UInt64, sender: UInt64) -> Bool {
     guard let latest = latestTimestamp, sender == latest.sender, time < latest.time + Self.longestOvertaking else {
       return false
@@ -343,7 +345,7 @@ extension Reader.State {
 
   private mutating func isUnseen(_ segment: Segment) -> Bool {
     let offset = service.offset(of: segment.header.sequence)
-    return service.isUnseen(offset..<offset + segment.payloadCount)
+    return service.coverage.isUnseen(offset..<offset + segment.payloadCount)
   }
   /// ns
   private static let longestOvertaking: UInt64 = 50_000_000

@@ -17,8 +17,7 @@ public struct DaemonStatus: Decodable, Sendable {
     public var refusedConnections: Int
     /// Forged, replayed, reflected, malformed.
     public var rejectedHeartbeats: [String: Int]
-    /// Malformed, badChecksum, overruns.
-    /// nil from a daemon of an earlier build.
+    /// Malformed, badChecksum, overruns; nil from a daemon of an earlier build.
     public var refusedPackets: [String: Int]?
     public var denial: String?
     public var arbiterProblem: String?
