@@ -128,4 +128,42 @@ struct DaemonCrashContractTests {
       _ = try ends.peer.receive(1)
     }
   }
+
+  /// What an application has been told holds for the next daemon, too, however soon after that the daemon crashes.
+  @Test func whatWasAnsweredIsKept() throws {
+    let bench = try ContractBench(Self.managed)
+    let count = 60
+    let ends = try (0..<count).map { _ in try bench.connect() }
+    let client = try bench.alpha.control()
+    for end in ends {
+      try client.send(
+        "Register", RegisterParameters(service: "contract"), descriptors: [end.server.socket.number], more: false)
+    }
+    let registered = try ends.map { _ in try client.receive() as RegisterResult }
+    let control = try crashDaemon(bench)
+    #expect(try bench.alpha.connections().count == count)
+    for (end, result) in zip(ends, registered) {
+      try end.server.send(Array("talk".utf8))
+      #expect(try end.peer.receive(4) == Array("talk".utf8))
+      let _: Nothing = try control.call("Release", ReleaseParameters(id: result.id, how: "keep"))
+    }
+    var kept: [ContractBench.Ends] = []
+    for end in ends.prefix(20) { kept.append(try bench.protected(end)) }
+    try bench.topology.crash(.alpha)
+    let adopter = try bench.beta.control()
+    try adopter.send("Adopt", AdoptParameters(service: "contract"), more: true)
+    var adopted: [String: Stream] = [:]
+    for _ in kept {
+      let result: AdoptResult = try adopter.receive()
+      adopted[result.connection.id] = Stream(TCPSocket(owning: try adopter.takeDescriptor(result.fd)))
+    }
+    try bench.beta.crashAndRestart()
+    try bench.beta.waitUntil(role: "active")
+    #expect(try Set(bench.beta.connections().map(\.id)) == Set(kept.map(\.id)))
+    for end in kept {
+      let server = try #require(adopted[end.id])
+      try server.send(Array("more".utf8))
+      #expect(try end.peer.receive(4) == Array("more".utf8))
+    }
+  }
 }

@@ -89,7 +89,7 @@ struct OtherRulesTests {
     for client in strangers + [ending] {
       try pair.waitForProgress(client, bytes: client.shape == .download ? 3_000_000 : 64 * 100)
       client.finish(at: client.progress.least)
-      #expect(try client.report(until: .seconds(30)).failures == [])
+      try expectNone(client.report(until: .seconds(30)).failures)
     }
     try wait(for: "the end to be forgotten", until: .seconds(20)) { try pair.alpha.connections().isEmpty }
     let going = try pair.connect(.pingpong, connections: 2)
@@ -113,7 +113,7 @@ struct OtherRulesTests {
     #expect(try pair.waitForTakeover().restoredConnections == 2)
     try pair.waitForProgress(going, bytes: 64 * 50)
     going.finish(at: going.progress.least)
-    #expect(try going.report(until: .seconds(30)).failures == [])
+    try expectNone(going.report(until: .seconds(30)).failures)
     let counters = try counted(7003, on: .beta, in: topology)
     let (coming, leaving) = (try count(onBeta.coming), try count(onBeta.leaving))
     #expect(coming > 50 && leaving > 50)
@@ -148,7 +148,7 @@ struct OtherRulesTests {
     #expect(try pair.waitForTakeover().restoredConnections == 3)
     try pair.waitForProgress(client)
     client.finish(at: client.progress.least)
-    #expect(try client.report(until: .seconds(30)).failures == [])
+    try expectNone(client.report(until: .seconds(30)).failures)
   }
 
   /// Moving to and fro leaves nothing behind, and takes nothing along.
@@ -205,7 +205,7 @@ struct OtherRulesTests {
     }
     try expectUnchanged("while the daemon runs")
     client.finish(at: client.progress.least)
-    #expect(try client.report(until: .seconds(30)).failures == [])
+    try expectNone(client.report(until: .seconds(30)).failures)
     // The last one that stops keeps the addresses, for connections that nobody can go on with.
     for host in [active.other, active] {
       pair[host].process?.signal(SIGTERM)

@@ -67,7 +67,7 @@ struct RefusalTests {
       #expect(try pair.alpha.connections().count == 6, sourceLocation: sourceLocation)
       try streams.goOn()
       try streams.crash(.alpha)
-      #expect(try streams.end() == [], sourceLocation: sourceLocation)
+      try expectNone(streams.end(), sourceLocation: sourceLocation)
     }
   }
 

@@ -45,7 +45,7 @@ struct ResetTests {
     let again = try PatternClient(in: pair.topology.client, to: pair.service(), shape: .pingpong)
     try pair.waitForProgress(again)
     again.finish()
-    #expect(try again.report(until: .seconds(20)).failures == [])
+    try expectNone(again.report(until: .seconds(20)).failures)
   }
 
   /// The kernel refuses what a restored socket needs: here the daemon may open a few descriptors more, and then none. Those that it
@@ -73,7 +73,7 @@ struct ResetTests {
     let again = try PatternClient(in: pair.topology.client, to: pair.service(), shape: .pingpong)
     try pair.waitForProgress(again)
     again.finish()
-    #expect(try again.report(until: .seconds(20)).failures == [])
+    try expectNone(again.report(until: .seconds(20)).failures)
     for client in clients { client.finish(at: client.progress.least) }
     let failures = try clients.flatMap { try $0.report(until: .seconds(60)).failures }
     #expect(failures.count == takeover.lostConnections && failures.allSatisfy { $0.contains("reset") }, "\(failures)")

@@ -45,3 +45,8 @@ extension Failover {
     }
   }
 }
+
+/// Expects that nothing was found, and shows what was: `#expect` shows no values of an expression that can throw.
+func expectNone<Found: Collection>(_ found: Found, sourceLocation: SourceLocation = #_sourceLocation) {
+  #expect(found.isEmpty, "\(found.map { "\($0)" }.joined(separator: "\n"))", sourceLocation: sourceLocation)
+}

@@ -67,6 +67,13 @@ final class ConnectionTable {
     onChange?(connection)
   }
 
+  /// It is no user's.
+  func disown(_ connection: LiveConnection) {
+    guard byID[connection.id] === connection else { return }
+    unassign(connection)
+    onChange?(connection)
+  }
+
   private func unassign(_ connection: LiveConnection) {
     if let user = userOf.removeValue(forKey: connection.id) { perUser[user, default: 1] -= 1 }
   }

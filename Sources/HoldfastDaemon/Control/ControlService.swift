@@ -74,6 +74,7 @@ final class ControlService: ControlHandler {
     ) { result in
       switch result {
       case .success(let outcome):
+        pair.keep?.settle(outcome.connection.id)
         reply.succeed(
           RegisterReply(
             id: outcome.connection.name, protected: outcome.reason == nil, reason: outcome.reason))
@@ -102,12 +103,17 @@ final class ControlService: ControlHandler {
     let adopter = AdoptionDesk.Adopter(service: call.service) { [weak self] connection in
       guard let self, !reply.isCancelled else { return false }
       let checkpoint = connection.ledger.checkpoints.covered
-      let delivered = reply.succeed(
-        AdoptReply(
-          connection: info(connection), state: checkpoint?.state.base64, produced: checkpoint?.produced.map(Int.init)),
-        descriptor: connection.socket, continues: true)
-      if delivered { adopted(connection, by: reply.client) }
-      return delivered
+      let answer = AdoptReply(
+        connection: info(connection), state: checkpoint?.state.base64, produced: checkpoint?.produced.map(Int.init))
+      let wasOrphan = connection.isOrphan
+      assign(connection, to: reply.client)
+      guard reply.succeed(answer, descriptor: connection.socket, continues: true) else {
+        returned(connection, isOrphan: wasOrphan)
+        return false
+      }
+      let process = reply.client.credentials.process
+      events.publish(.adopted, pair: pair(of: connection)?.name, connection: connection, "adopted by process \(process)")
+      return true
     }
     clients.note(call.service, of: reply.client)
     reply.onHangup = { [weak self, weak adopter] in
@@ -203,8 +209,10 @@ final class ControlService: ControlHandler {
       ListConnectionsReply(connections: connections.filter { call.service == nil || $0.service == call.service }))
   }
 
+  private func pair(of connection: LiveConnection) -> Pair? { pairs.first { $0.connection(connection.id) != nil } }
+
   private func info(_ connection: LiveConnection) -> ConnectionInfo {
-    let pair = pairs.first { $0.connection(connection.id) != nil }
+    let pair = pair(of: connection)
     var info = ConnectionInfo(
       connection.ledger, pair: pair?.name ?? "", live: connection, protected: pair?.isProtected(connection) ?? false,
       lag: 0)
@@ -213,16 +221,24 @@ final class ControlService: ControlHandler {
     return info
   }
 
-  private func adopted(_ connection: LiveConnection, by client: ControlClient) {
+  /// A connection is a client's from now on, for a daemon that follows this one, too: the client may act on its answer at once.
+  private func assign(_ connection: LiveConnection, to client: ControlClient) {
     connection.owner = client.credentials
     connection.delivery = client
     connection.holder = nil
     connection.holderStart = nil
     connection.absences = 0
     connection.isOrphan = false
-    let pair = pairs.first { $0.connection(connection.id) != nil }
+    let pair = pair(of: connection)
     pair?.table.assign(connection, to: client.credentials.user)
-    events.publish(
-      .adopted, pair: pair?.name, connection: connection, "adopted by process \(client.credentials.process)")
+    pair?.keep?.settle(connection.id)
+  }
+
+  /// The client could not be told.
+  private func returned(_ connection: LiveConnection, isOrphan: Bool) {
+    connection.owner = nil
+    connection.delivery = nil
+    connection.isOrphan = isOrphan
+    pair(of: connection)?.table.disown(connection)
   }
 }

@@ -8,7 +8,7 @@ internal import SystemCalls
 /// Has the service manager keep every protected connection's socket, at all times, for the next daemon if this one crashes.
 ///
 /// One entry of its store, however many connections there are: the root of a shelf (`DescriptorShelf`). A change costs a few system
-/// calls, soon after it: one that a crash overtakes is lost.
+/// calls, soon after it, or before an application is told of it (`settle`): what it was told no crash takes back.
 final class SocketKeep {
   /// Each daemon's shelf has a name of its own: its predecessor's goes only when its own is there.
   static let prefix = "holdfast-live-"
@@ -67,6 +67,12 @@ final class SocketKeep {
     work?.schedule()
   }
 
+  /// Writes down now what has changed of a connection.
+  func settle(_ connection: UInt64) {
+    guard let pair = changed.removeValue(forKey: connection) else { return }
+    write(connection, of: pair)
+  }
+
   /// What this host is for a pair may have changed.
   func roleChanged(_ pair: Pair) {
     let key = ConnectionNumber.make(epoch: 0, pair: ConnectionNumber.tag(ofPair: pair.name), count: 0)
@@ -101,15 +107,16 @@ final class SocketKeep {
     queue.removeFirst(some.count)
     for id in some {
       guard let pair = changed.removeValue(forKey: id) else { continue }
-      guard let connection = pair.connection(id) else {
-        shelf.remove(id)
-        continue
-      }
-      // What was kept before may be of another socket.
-      if !report({ try put(connection, of: pair) }) { shelf.remove(id) }
+      write(id, of: pair)
     }
     report { try shelf.tidy() }
     if !queue.isEmpty { work?.schedule() }
+  }
+
+  private func write(_ id: UInt64, of pair: Pair) {
+    guard let connection = pair.connection(id) else { return shelf.remove(id) }
+    // What was kept before may be of another socket.
+    if !report({ try put(connection, of: pair) }) { shelf.remove(id) }
   }
 
   private func put(_ connection: LiveConnection, of pair: Pair) throws {

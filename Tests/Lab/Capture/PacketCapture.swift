@@ -42,4 +42,11 @@ public final class PacketCapture {
     }
     return try CaptureFile(path: path)
   }
+
+  /// Ends the capture; the first packets that it holds, as tcpdump(8) shows them with their times and link addresses.
+  public func packetsSeen(atMost count: Int = 20) throws -> [String] {
+    _ = try stop()
+    let lines = try Tool.run("tcpdump", ["-n", "-e", "-tt", "-r", path, "-c", "\(count)"])
+    return lines.split(separator: "\n").map(String.init)
+  }
 }
