@@ -168,6 +168,10 @@ public struct PairMachine: Sendable {
   /// When path number `path` last brought something, ns on this host's clock; nil for never.
   public func lastHeard(path: Int) -> UInt64? { peer.lastHeard.indices.contains(path) ? peer.lastHeard[path] : nil }
   public func isAlive(path: Int, now: UInt64) -> Bool { peer.isAlive(path: path, now: now) }
+  /// Active, with the gate shut: until when what the standby acknowledges may let packets go, ns. Where it has not been heard for
+  /// `deadAfter` it may have gone on in this host's place, and an acknowledgement may be from before that: what it would let go says
+  /// nothing that the other one does not know, but reaches the peers behind what that one says, with timestamps that go back.
+  public var trustsAcknowledgementsUntil: UInt64 { peer.heardUntil ?? 0 }
   /// The ledgers on this standby are what the active host's peers saw.
   public var areLedgersCurrent: Bool { replica.isComplete && !isOutbid }
 

@@ -52,6 +52,8 @@ struct PeerView {
     return observed
   }
 
+  /// Until when it has certainly not taken this host for dead while it could have said so, ns; nil when it was never heard.
+  var heardUntil: UInt64? { lastHeard.lazy.compactMap { $0 }.max().map { $0 + deadAfter } }
   /// It was heard a moment ago.
   var isHeard: Bool { latest != nil && silence < tolerance }
   /// It has said last that clients cannot reach it at the service addresses.

@@ -104,7 +104,9 @@ extension Node {
 
   /// What the gate lets go leaves.
   func letGo() {
-    guard let last = source.gate.release() else { return }
+    guard source.gate.isOpen || now <= machine.trustsAcknowledgementsUntil, let last = source.gate.release() else {
+      return
+    }
     var count = 0
     while count < held.count {
       world.sent(held[count].packet, by: self)

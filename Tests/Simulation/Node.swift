@@ -144,6 +144,7 @@ final class Node {
     watchLease()
     handle(.links(isReachable: !world.unreachable.contains(host)))
     handle(.tick)
+    letGo()
     sendHeartbeat()
   }
 

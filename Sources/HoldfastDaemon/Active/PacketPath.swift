@@ -29,8 +29,9 @@ final class PacketPath {
   var onDoubted: ((LiveConnection) -> Bool)?
   /// A packet of this connection has passed that was not recorded.
   var onUnrecorded: ((LiveConnection) -> Void)?
-  /// Until when packets go, CLOCK_MONOTONIC, ns: a host that stood still looks around before it speaks, even if it was stopped in the
-  /// middle of a batch, and even if the standby had acknowledged what it would say: its successor's clock is ahead by now.
+  /// Until when packets go, CLOCK_MONOTONIC, ns. A host that stood still looks around before it speaks, even if it was stopped in the
+  /// middle of a batch, and one that does not hear the standby does not go by its acknowledgements: what a successor has said since is
+  /// ahead of what would leave.
   private var speaksUntil: UInt64 = 0
   /// Packets stayed because it was later than that.
   private var isHeldBack = false

@@ -112,7 +112,8 @@ final class ControlService: ControlHandler {
         return false
       }
       let process = reply.client.credentials.process
-      events.publish(.adopted, pair: pair(of: connection)?.name, connection: connection, "adopted by process \(process)")
+      events.publish(
+        .adopted, pair: pair(of: connection)?.name, connection: connection, "adopted by process \(process)")
       return true
     }
     clients.note(call.service, of: reply.client)

@@ -285,9 +285,15 @@ final class Pair {
     lookAtLinks(observed)
     lookAtPeersTable()
     handle(.tick)
-    path.speak(until: MonotonicClock.now + configuration.heartbeat.deadAfter)
+    renewSpeech()
     sendHeartbeat()
     ticker?.set(at: MonotonicClock.now + configuration.heartbeat.interval)
+  }
+
+  /// This host has looked around, and may speak a little longer: for itself, or as long as it hears the standby.
+  func renewSpeech() {
+    let alone = MonotonicClock.now + configuration.heartbeat.deadAfter
+    path.speak(until: feed.source.gate.isOpen ? alone : min(alone, machine.trustsAcknowledgementsUntil))
   }
 
   /// A standby that lives but no longer acknowledges keeps the connections mute as one that is gone does.

@@ -40,6 +40,7 @@ extension Pair {
       fence()
     case .openGate:
       feed.source.gate.open()
+      renewSpeech()
       active.standbyMoved()
     case .holdGate: feed.source.gate.close()
     case .prepareHandOver: prepareHandOver()

@@ -8,13 +8,16 @@ extension Topology {
   public func mendReplication() throws { try alpha.ip("link", "set", "rep0", "up") }
 
   /// Has a host drop what arrives and fits the iptables options, until `accept` takes the same ones back.
-  public func drop(on host: HostName, _ options: String...) throws {
+  public func drop(on host: HostName, _ options: [String]) throws {
     try rule("-I", on: host, options + ["-j", "DROP"])
   }
 
-  public func accept(on host: HostName, _ options: String...) throws {
+  public func accept(on host: HostName, _ options: [String]) throws {
     try rule("-D", on: host, options + ["-j", "DROP"])
   }
+
+  public func drop(on host: HostName, _ options: String...) throws { try drop(on: host, options) }
+  public func accept(on host: HostName, _ options: String...) throws { try accept(on: host, options) }
 
   /// Cuts the two hosts off from each other, on the LAN and on their own link, and from nobody else.
   public func partition() throws {
