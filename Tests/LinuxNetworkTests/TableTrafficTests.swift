@@ -49,6 +49,38 @@ import Testing
     try wire.expectNoHarm()
   }
 
+  /// A packet that waits for its verdict while somebody's first rules come to the same hook is queued once more after it: the kernel
+  /// goes on at the number that the hook function had before (nf_reinject()), and that is the queue's now. It is delayed and neither
+  /// lost nor passed by.
+  @Test func whatWaitsWhileAHookComesIsQueuedAgain() throws {
+    let wire = try Wire()
+    let line = try wire.connect(.v4)
+    let table = try TableBench.table(wire, try line.flow)
+    let queue = try wire.host.run { try PacketQueue(queues: [20, 21]) }
+    var waiting: [UInt32] = []
+    func receive() throws -> [UInt32] {
+      try wait(for: "a packet", until: .seconds(10)) {
+        _ = try queue.receive { if $0.queue == 21 { waiting.append($0.id) } }
+        return !waiting.isEmpty
+      }
+      defer { waiting = [] }
+      return waiting
+    }
+    try line.hostWrites(4)
+    let first = try receive()
+    try Tool.run(
+      "iptables", ["-w", "-t", "mangle", "-A", "OUTPUT", "-p", "tcp", "-j", "MARK", "--set-mark", "1"], in: wire.host)
+    try queue.accept(first[0], in: 21)
+    let second = try receive()
+    #expect(second[0] > first[0])
+    // It is the same packet, and no retransmission: that would have met the rule.
+    let counts = try Tool.run("iptables-save", ["-c", "-t", "mangle"], in: wire.host)
+    #expect(counts.contains("[0:0] -A OUTPUT"), "\(counts)")
+    try queue.accept(second[0], in: 21)
+    try line.peerReadsAll()
+    withExtendedLifetime(table) {}
+  }
+
   /// The packets that each rule of the test has seen, those for what arrives first.
   private func foreignCounts(_ namespace: Namespace, _ tool: String) throws -> [Int] {
     let lines = try ["raw", "mangle", "filter"].flatMap {

@@ -3,6 +3,8 @@ internal import Glibc
 /// A running `tcpdump`.
 public final class PacketCapture {
   public let path: String
+  /// Bytes of a file that holds no packet yet.
+  public static let emptySize = 24
   private let process: LabProcess
 
   /// Starts to capture on an interface of a namespace, and returns when packets are really being kept.
@@ -24,7 +26,7 @@ public final class PacketCapture {
     // tcpdump says so when the socket is bound, and writes the file's header after that.
     try wait(for: "tcpdump to capture: \(process.standardError)", until: .seconds(20)) {
       guard process.isRunning else { throw LabError("tcpdump ended: \(process.standardError)") }
-      return process.standardError.contains("listening on") && Files.size(path) >= 24
+      return process.standardError.contains("listening on") && Files.size(path) >= Self.emptySize
     }
   }
 
