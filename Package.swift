@@ -78,12 +78,19 @@ let package = Package(
         .product(name: "TOMLKit", package: "TOMLKit"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
+    // What a host has been told and has written down: with it a host can be fenced while no daemon runs.
+    .target(
+      name: "HostConfiguration",
+      dependencies: [
+        "CLinux", "TCPModel", "SystemCalls", "LinuxNetwork", "TLSTransport", "ControlAPI", "DaemonSupport",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: strict),
     .target(
       name: "HoldfastDaemon",
       dependencies: [
         "CCurl", "CLinux", "CSystemd", "TCPModel", "Replication", "Pairing", "SystemCalls", "LinuxNetwork",
-        "TLSTransport",
-        "ControlAPI", "DaemonSupport",
+        "TLSTransport", "ControlAPI", "DaemonSupport", "HostConfiguration",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: strict),
@@ -108,7 +115,7 @@ let package = Package(
     .executableTarget(
       name: "holdfastctl",
       dependencies: [
-        "Holdfast", "ControlAPI", "SystemCalls", "TLSTransport", "HoldfastDaemon",
+        "Holdfast", "ControlAPI", "SystemCalls", "TLSTransport", "DaemonSupport", "HostConfiguration",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
@@ -184,7 +191,8 @@ let package = Package(
     .testTarget(
       name: "HoldfastDaemonTests",
       dependencies: [
-        "HoldfastDaemon", "DaemonSupport", "ControlAPI", "SystemCalls", "LinuxNetwork", "Lab", "TCPModel",
+        "HoldfastDaemon", "HostConfiguration", "DaemonSupport", "ControlAPI", "SystemCalls", "LinuxNetwork", "Lab",
+        "TCPModel",
         .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: strict),
     .testTarget(

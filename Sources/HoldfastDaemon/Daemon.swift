@@ -2,6 +2,7 @@ internal import DaemonSupport
 internal import CLinux
 internal import ControlAPI
 internal import Glibc
+internal import HostConfiguration
 internal import LinuxNetwork
 internal import Logging
 internal import SystemCalls

@@ -1,5 +1,6 @@
 internal import DaemonSupport
 internal import Glibc
+internal import HostConfiguration
 internal import LinuxNetwork
 public import Logging
 
@@ -41,12 +42,6 @@ public enum DaemonStart {
       logger.critical("the daemon cannot go on", metadata: ["error": "\(error)"])
       return 1
     }
-  }
-
-  /// Takes this host out of service while no daemon runs (`HostFence`).
-  /// - Parameter runtime: the folder in which the daemon has written down its addresses; nil to look where it may have.
-  public static func fence(path: String, runtime: String?, level: Logger.Level) -> Int32 {
-    HostFence(path: path, runtime: runtime, logger: Logger.daemon(level: level)).run()
   }
 
   /// That of the file. A daemon that is started again by its service manager, after a restart or a crash, goes on with the last good

@@ -1,5 +1,6 @@
 internal import ArgumentParser
-internal import HoldfastDaemon
+internal import DaemonSupport
+internal import HostConfiguration
 internal import Logging
 
 struct Fence: ParsableCommand {
@@ -28,7 +29,7 @@ struct Fence: ParsableCommand {
   var runtime: String?
 
   func run() throws {
-    let status = DaemonStart.fence(path: config, runtime: runtime, level: .info)
+    let status = HostFence(path: config, runtime: runtime, logger: .daemon(level: .info)).run()
     if status != 0 { throw ExitCode(status) }
   }
 }

@@ -44,7 +44,7 @@ struct MarkTests {
   }
 
   /// [3]
-  @Test(arguments: Marking.allCases, [true, false])
+  @Test(arguments: Marking.allCases.map { ($0, false) } + [(.everywhere, true)])
   func nothingLeavesThatTheStandbyHasNotConfirmed(marking: Marking, isBeforeTheDaemon: Bool) throws {
     let traffic = try OutputCommitTests.Traffic(Self.options, server: marking.server) { topology in
       if isBeforeTheDaemon { for host in HostName.allCases { try marking.apply(to: host, in: topology) } }

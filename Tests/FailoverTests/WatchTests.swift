@@ -105,7 +105,7 @@ struct WatchTests {
     let pair = try ProtectedPair(options: Self.options)
     try pair.startServers()
     let client = try pair.connect(.idle, connections: 20)
-    let seconds = 20
+    let seconds = 10
     func measure(_ body: () throws -> Void) throws -> Int {
       let before = try ticks(pair.alpha)
       for _ in 0..<seconds {

@@ -1,4 +1,5 @@
 import FoundationEssentials
+@testable import HostConfiguration
 import LinuxNetwork
 import SystemPackage
 import TCPModel

@@ -1,4 +1,5 @@
 import HoldfastDaemon
+@testable import HostConfiguration
 import LinuxNetwork
 import TCPModel
 import Testing

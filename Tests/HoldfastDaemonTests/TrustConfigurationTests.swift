@@ -1,4 +1,5 @@
 import Glibc
+@testable import HostConfiguration
 import TLSTransport
 import Testing
 

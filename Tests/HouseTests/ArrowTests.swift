@@ -45,10 +45,18 @@ import Testing
         "CSystemd", "Glibc", "LinuxNetwork", "Logging", "SystemCalls", "SystemPackage", "TCPModel", "TOMLKit",
       ]),
     Target(
+      folder: "Sources/HostConfiguration",
+      mayImport: [
+        "CLinux", "ControlAPI", "DaemonSupport", "FoundationEssentials", "Glibc", "LinuxNetwork", "Logging",
+        "SystemCalls", "SystemPackage", "TCPModel", "TLSTransport",
+      ]),
+    Target(
       folder: "Sources/HoldfastDaemon",
       mayImport: [
-        "CCurl", "CLinux", "CSystemd", "ControlAPI", "DaemonSupport", "FoundationEssentials", "Glibc", "LinuxNetwork",
-        "Logging", "Pairing", "Replication", "Synchronization", "SystemCalls", "SystemPackage", "TCPModel",
+        "CCurl", "CLinux", "CSystemd", "ControlAPI", "DaemonSupport", "FoundationEssentials", "Glibc",
+        "HostConfiguration",
+        "LinuxNetwork", "Logging", "Pairing", "Replication", "Synchronization", "SystemCalls", "SystemPackage",
+        "TCPModel",
         "TLSTransport",
       ]),
     Target(
@@ -62,8 +70,8 @@ import Testing
     Target(
       folder: "Sources/holdfastctl",
       mayImport: [
-        "ArgumentParser", "ControlAPI", "FoundationEssentials", "Glibc", "Holdfast", "HoldfastDaemon", "LinuxNetwork",
-        "Logging", "SystemCalls", "SystemPackage", "TLSTransport",
+        "ArgumentParser", "ControlAPI", "DaemonSupport", "FoundationEssentials", "Glibc", "Holdfast",
+        "HostConfiguration", "LinuxNetwork", "Logging", "SystemCalls", "SystemPackage", "TLSTransport",
       ]),
   ]
 

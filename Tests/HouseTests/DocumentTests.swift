@@ -5,7 +5,7 @@ import Testing
   private func required(_ path: String) throws -> String { try #require(Tree.text(path), "there is no \(path)") }
 
   @Test func everyEventIsInTheOperatorsDocument() throws {
-    let source = try required("Sources/HoldfastDaemon/Journal/EventID.swift")
+    let source = try required("Sources/HostConfiguration/EventID.swift")
     let ids = source.matches(of: /case \w+ = "([0-9a-f]{32})"/).map { String($0.output.1) }
     #expect(ids.count >= 14)
     let document = try required("docs/operations.md")
@@ -18,7 +18,7 @@ import Testing
 
   @Test func everyKeyIsInTheDocumentAndInTheSample() throws {
     var keys: Set<Substring> = []
-    for file in Tree.files("Sources/HoldfastDaemon/Configuration") {
+    for file in Tree.files("Sources/HostConfiguration/Configuration") {
       for list in file.text.matches(of: /(?:known: |Keys = )\[([^\]]*)\]/) {
         keys.formUnion(list.output.1.matches(of: /"(\w+)"/).map(\.output.1))
       }
@@ -81,7 +81,7 @@ import Testing
   @Test func everyFieldIsInTheOperatorsDocument() throws {
     let document = try required("docs/operations.md")
     var keys: Set<Substring> = []
-    for file in Tree.files("Sources/HoldfastDaemon") {
+    for file in Tree.files("Sources/HoldfastDaemon") + Tree.files("Sources/HostConfiguration") {
       for metadata in file.text.matches(of: /metadata: \[([^\]]*)\]/) {
         keys.formUnion(metadata.output.1.matches(of: /"(\w+)": "/).map(\.output.1))
       }

@@ -1,3 +1,4 @@
+internal import HostConfiguration
 internal import LinuxNetwork
 internal import Pairing
 internal import Replication

@@ -1,3 +1,4 @@
+internal import HostConfiguration
 internal import Logging
 
 /// A pair that the next daemon will not have: its connections move to the other host while this daemon still can move them.

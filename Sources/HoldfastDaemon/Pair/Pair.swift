@@ -1,5 +1,6 @@
 internal import ControlAPI
 internal import Glibc
+internal import HostConfiguration
 internal import LinuxNetwork
 internal import Logging
 internal import Pairing

@@ -1,4 +1,5 @@
 internal import ControlAPI
+internal import HostConfiguration
 internal import Pairing
 internal import Replication
 internal import SystemCalls

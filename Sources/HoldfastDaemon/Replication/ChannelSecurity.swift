@@ -1,3 +1,4 @@
+internal import HostConfiguration
 internal import LinuxNetwork
 internal import TLSTransport
 
@@ -31,11 +32,5 @@ enum ChannelSecurity {
     case .plaintext: nil
     case .tls(let context): HeartbeatSeal(context, pair: pair)
     }
-  }
-}
-
-extension Configuration.Pair.Trust {
-  func identity() throws(TLSIdentityError) -> TLSIdentity {
-    try TLSIdentity(certificatePath: certificate, keyPath: key)
   }
 }

@@ -1,5 +1,6 @@
 internal import DaemonSupport
 internal import FoundationEssentials
+internal import HostConfiguration
 internal import LinuxNetwork
 internal import Logging
 internal import Pairing

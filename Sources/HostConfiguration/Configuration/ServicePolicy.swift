@@ -21,7 +21,7 @@ extension Configuration {
     case close
   }
 
-  func policy(of service: String) -> Service { services[service] ?? Service() }
+  package func policy(of service: String) -> Service { services[service] ?? Service() }
 }
 
 extension Configuration.Service {

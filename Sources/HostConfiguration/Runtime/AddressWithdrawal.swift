@@ -1,12 +1,14 @@
 internal import Glibc
 internal import LinuxNetwork
-internal import Logging
+package import Logging
 
 /// Takes service addresses off this host that no daemon sees to.
-enum AddressWithdrawal {
+package enum AddressWithdrawal {
   /// Removes every address that it can, and logs each.
   /// - Returns: pairs with the addresses that are still there.
-  static func remove(_ pairs: [RuntimeState.Pair], because reason: String, logger: Logger) -> [RuntimeState.Pair] {
+  package static func remove(_ pairs: [RuntimeState.Pair], because reason: String, logger: Logger) -> [RuntimeState
+    .Pair]
+  {
     let manager: AddressManager
     do throws(AddressError) { manager = try AddressManager() } catch {
       logger.error("cannot remove the service addresses", metadata: ["error": "\(error)"])

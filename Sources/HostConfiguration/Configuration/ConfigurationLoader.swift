@@ -1,5 +1,5 @@
 public import DaemonSupport
-internal import TLSTransport
+package import TLSTransport
 
 extension Configuration {
   private static let topKeys = ["node", "pair", "service"]
@@ -22,7 +22,7 @@ extension Configuration {
   }
 
   /// That every pair can show its certificate.
-  func checkKeys(file: String) throws(ConfigurationError) {
+  package func checkKeys(file: String) throws(ConfigurationError) {
     for (index, pair) in pairs.enumerated() {
       guard case .tls(let trust) = pair.replication.security else { continue }
       func mistake(_ key: String, _ text: String) -> ConfigurationError {
@@ -67,5 +67,12 @@ extension Configuration {
         throw reader.error("name", .conflict("there are two tables for service \"\(name)\""))
       }
     }
+  }
+}
+
+extension Configuration.Pair.Trust {
+  /// Reads the certificate and the key.
+  package func identity() throws(TLSIdentityError) -> TLSIdentity {
+    try TLSIdentity(certificatePath: certificate, keyPath: key)
   }
 }

@@ -1,36 +1,36 @@
 internal import CLinux
 internal import Glibc
 internal import LinuxNetwork
-internal import SystemCalls
+package import SystemCalls
 internal import SystemPackage
 
 /// The file in which a running daemon keeps its `RuntimeState`.
 ///
 /// It is written whole under another name and then given its own, so that whoever reads it sees the former state or the new one. Its mode is 0600.
-struct RuntimeStateFile: Hashable {
-  let path: String
+package struct RuntimeStateFile: Hashable {
+  package let path: String
 
   /// What the names of all such files end with.
-  static let suffix = "holdfastd.state"
+  package static let suffix = "holdfastd.state"
   /// Bytes; the text of the configuration in it has at most 1 MiB.
   private static let longest = 8 << 20
 
-  init(path: String) { self.path = path }
+  package init(path: String) { self.path = path }
 
   /// Where a daemon with this control socket keeps it: in the directory that the service manager made for this service alone
   /// (RuntimeDirectory= in systemd.exec(5)), otherwise beside the socket, under a name that follows from the socket's.
-  init(control: String) {
+  package init(control: String) {
     path = Self.serviceFolder.map { "\($0)/\(Self.suffix)" } ?? "\(control).\(Self.suffix)"
   }
 
   /// The first directory in RUNTIME_DIRECTORY; nil where a daemon was started by hand.
-  static var serviceFolder: String? {
+  package static var serviceFolder: String? {
     guard let value = getenv("RUNTIME_DIRECTORY") else { return nil }
     return String(cString: value).split(separator: ":").first.map(String.init)
   }
 
   /// All of them in a folder, in the order of their names.
-  static func all(in folder: String) -> [RuntimeStateFile] {
+  package static func all(in folder: String) -> [RuntimeStateFile] {
     guard let directory = opendir(folder) else { return [] }
     defer { closedir(directory) }
     var names: [String] = []
@@ -44,14 +44,14 @@ struct RuntimeStateFile: Hashable {
   }
 
   /// Why a state cannot be read.
-  enum Unreadable: Error, CustomStringConvertible {
+  package enum Unreadable: Error, CustomStringConvertible {
     case system(SystemCallError)
     case tooLong
     /// Somebody else could have written it, and it says which addresses are to be removed.
     case notTrusted(String)
     case content(RuntimeState.Unusable)
 
-    var description: String {
+    package var description: String {
       switch self {
       case .system(let error): "\(error)"
       case .tooLong: "it is longer than \(longest) bytes"
@@ -61,13 +61,13 @@ struct RuntimeStateFile: Hashable {
     }
 
     /// There is none.
-    var isMissing: Bool {
+    package var isMissing: Bool {
       guard case .system(let error) = self else { return false }
       return error.errno == .noSuchFileOrDirectory
     }
   }
 
-  func read() throws(Unreadable) -> RuntimeState {
+  package func read() throws(Unreadable) -> RuntimeState {
     let (status, bytes) = try contents()
     if let reason = distrust(status) { throw .notTrusted(reason) }
     guard bytes.count <= Self.longest else { throw .tooLong }
@@ -109,7 +109,7 @@ struct RuntimeStateFile: Hashable {
   }
 
   /// Puts a state in the place of the one before.
-  func write(_ state: RuntimeState) throws {
+  package func write(_ state: RuntimeState) throws {
     let bytes = try state.encoded
     let fresh = path + ".new"
     // What lies there is of a daemon that was interrupted, or of a stranger: neither is written to.
@@ -131,10 +131,10 @@ struct RuntimeStateFile: Hashable {
     }
   }
 
-  func remove() { unlink(path) }
+  package func remove() { unlink(path) }
 
   /// What is before the last slash.
-  static func folder(of path: String) -> String {
+  package static func folder(of path: String) -> String {
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }

@@ -1,15 +1,15 @@
-internal import Logging
+package import Logging
 
 /// Keeps the `RuntimeState` of this daemon in its file for as long as this host may have one of its addresses.
 ///
 /// What the daemon before this one had and is configured no more stays in it until it is gone from the host.
-final class RuntimeRecord {
+package final class RuntimeRecord {
   private let file: RuntimeStateFile
   private var state: RuntimeState
   private let own: [RuntimeState.Pair]
   private let logger: Logger
 
-  init(_ inForce: ConfigurationInForce, logger: Logger) {
+  package init(_ inForce: ConfigurationInForce, logger: Logger) {
     self.logger = logger
     file = RuntimeStateFile(control: inForce.configuration.node.control)
     state = RuntimeState(network: RuntimeState.currentNetwork, inForce)
@@ -17,7 +17,7 @@ final class RuntimeRecord {
   }
 
   /// Writes the state, before any address is taken; the control socket is this daemon's by then.
-  func begin() {
+  package func begin() {
     state.pairs = own + predecessors
     write()
   }
@@ -43,7 +43,7 @@ final class RuntimeRecord {
   }
 
   /// Removes the addresses that are configured no more. Their connections have been ended before.
-  func settle() {
+  package func settle() {
     let former = Array(state.pairs.dropFirst(own.count))
     guard !former.isEmpty else { return }
     state.pairs =
@@ -53,7 +53,7 @@ final class RuntimeRecord {
 
   /// The daemon ends in order.
   /// - Parameter holdsAddresses: this host still has some.
-  func end(holdsAddresses: Bool) { if !holdsAddresses { file.remove() } }
+  package func end(holdsAddresses: Bool) { if !holdsAddresses { file.remove() } }
 
   private func write() {
     do {

@@ -2,22 +2,22 @@ internal import LinuxNetwork
 internal import SystemCalls
 
 /// What daemons have written down on this host, in this network namespace, and whether they still run.
-struct RuntimeStates {
-  struct Entry {
-    let file: RuntimeStateFile
-    let state: RuntimeState
+package struct RuntimeStates {
+  package struct Entry {
+    package let file: RuntimeStateFile
+    package let state: RuntimeState
     /// Somebody answers at its control socket.
-    let isAlive: Bool
+    package let isAlive: Bool
   }
 
-  private(set) var entries: [Entry] = []
+  package private(set) var entries: [Entry] = []
   /// Files that should have told and cannot be read.
   private(set) var unreadable: [(file: RuntimeStateFile, reason: RuntimeStateFile.Unreadable)] = []
 
   /// - Parameters:
   ///   - folders: where to look.
   ///   - control: the control socket's path where it is known: a daemon that was started by hand writes beside it.
-  init(in folders: [String], control: String?) {
+  package init(in folders: [String], control: String?) {
     var files = folders.flatMap { RuntimeStateFile.all(in: $0) }
     if let control {
       let file = RuntimeStateFile(path: "\(control).\(RuntimeStateFile.suffix)")
@@ -38,7 +38,7 @@ struct RuntimeStates {
 
   /// Where the state of a daemon is looked for: in the folder that somebody names, else in that of the service, or wherever a daemon
   /// that was started by hand may have put it.
-  static func folders(runtime: String?, configuration path: String) -> [String] {
+  package static func folders(runtime: String?, configuration path: String) -> [String] {
     if let folder = runtime ?? RuntimeStateFile.serviceFolder { return [folder] }
     let own = RuntimeStateFile.folder(of: ConfigurationInForce.absolute(path))
     return own == standardFolder ? [own] : [standardFolder, own]
@@ -48,10 +48,10 @@ struct RuntimeStates {
 
   /// Those of the daemon that has this configuration. A file that cannot be read does not tell its control socket; if no state
   /// names that file then all that were left behind count: nobody else sees to them.
-  func of(configuration path: String, control: String?) -> [Entry] {
+  package func of(configuration path: String, control: String?) -> [Entry] {
     let mine = entries.filter { $0.state.file == path || $0.state.control == control }
     return mine.isEmpty && control == nil ? entries.filter { !$0.isAlive } : mine
   }
 
-  static func answers(_ control: String) -> Bool { (try? UnixSocket.connect(to: control)) != nil }
+  package static func answers(_ control: String) -> Bool { (try? UnixSocket.connect(to: control)) != nil }
 }

@@ -87,7 +87,7 @@ public enum EventID: String, CaseIterable, Sendable {
   public var messageID: String { rawValue }
 
   /// Under this metadata key the id travels to the log handler.
-  static let metadataKey = LogRecord.eventKey
+  package static let metadataKey = LogRecord.eventKey
 }
 
 extension Logger {

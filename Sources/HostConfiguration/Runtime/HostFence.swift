@@ -1,12 +1,12 @@
 internal import DaemonSupport
 internal import LinuxNetwork
-internal import Logging
+package import Logging
 
 /// Takes this host out of service while no daemon runs: after a crash it would answer beside the host that has taken over.
 ///
 /// The addresses are those of the configuration and those that the daemon has written down (`RuntimeState`); one of the two is enough.
 /// The packets of the connections are dropped as it is, by what a daemon that crashed leaves in the kernel.
-struct HostFence {
+package struct HostFence {
   private let path: String
   private let configuration: Result<Configuration, ConfigurationError>
   private let states: RuntimeStates
@@ -16,7 +16,7 @@ struct HostFence {
   /// - Parameters:
   ///   - path: the configuration's.
   ///   - runtime: the folder with what the daemon has written down; nil to look where it may be.
-  init(path: String, runtime: String?, logger: Logger) {
+  package init(path: String, runtime: String?, logger: Logger) {
     self.path = path
     self.logger = logger
     configuration = Result { () throws(ConfigurationError) in try Configuration.load(path: path, checkingKeys: false) }
@@ -26,7 +26,7 @@ struct HostFence {
   }
 
   /// - Returns: the exit status: 0 when no address is left.
-  func run() -> Int32 {
+  package func run() -> Int32 {
     if let control = runningDaemon {
       logger.error(
         "a daemon runs: it sees to the addresses itself; move its connections with holdfastctl switchover, or stop it",
@@ -54,7 +54,7 @@ struct HostFence {
   }
 
   /// Removes what a daemon of this configuration has left behind when it crashed, and nothing where none has.
-  func runIfLeftBehind() {
+  package func runIfLeftBehind() {
     if runningDaemon == nil, mine.contains(where: { $0.state.file == ConfigurationInForce.absolute(path) }) {
       _ = run()
     }
