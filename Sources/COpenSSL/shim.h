@@ -1,10 +1,13 @@
 /* OpenSSL, what Swift cannot import of it (macros), and a BIO over two buffers. Prefix hf_. */
 #pragma once
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
@@ -30,6 +33,25 @@ static inline int hf_is_p256(const EVP_PKEY *key) {
   size_t count = 0;
   return EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_group_name(key, name, sizeof name, &count) == 1
     && strcmp(name, "prime256v1") == 0;
+}
+
+/* HKDF (RFC 5869) with SHA-256. Returns 1 when all of `out` is written. */
+static inline int hf_hkdf_sha256(
+  const unsigned char *secret, size_t secret_count, const unsigned char *salt, size_t salt_count,
+  const unsigned char *info, size_t info_count, unsigned char *out, size_t out_count) {
+  EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+  EVP_KDF_CTX *context = EVP_KDF_CTX_new(kdf);
+  EVP_KDF_free(kdf);
+  OSSL_PARAM params[] = {
+    OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 0),
+    OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)secret, secret_count),
+    OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)salt, salt_count),
+    OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)info, info_count),
+    OSSL_PARAM_construct_end(),
+  };
+  int done = context != NULL && EVP_KDF_derive(context, out, out_count, params) == 1;
+  EVP_KDF_CTX_free(context);
+  return done;
 }
 
 /* An extension of a certificate that signs itself. */

@@ -68,16 +68,27 @@ public final class HeartbeatSeal {
     guard context.peers.contains(fingerprint), let secret = context.identity.agreement(with: certificate) else {
       return nil
     }
-    let extracted = Self.authenticate(secret[...], with: Self.salt)
-    func key(from sender: Fingerprint, to receiver: Fingerprint) -> [UInt8] {
-      Self.authenticate((sender.bytes + receiver.bytes + Array(pair.utf8) + [1])[...], with: extracted)
+    func key(from sender: Fingerprint, to receiver: Fingerprint) -> [UInt8]? {
+      Self.derive(from: secret, salt: Self.salt, info: sender.bytes + receiver.bytes + Array(pair.utf8))
     }
     let own = context.identity.fingerprint
-    let peer = Peer(
-      certificate: certificate, fingerprint: fingerprint, sending: key(from: own, to: fingerprint),
-      receiving: key(from: fingerprint, to: own))
+    guard let sending = key(from: own, to: fingerprint), let receiving = key(from: fingerprint, to: own) else {
+      return nil
+    }
+    let peer = Peer(certificate: certificate, fingerprint: fingerprint, sending: sending, receiving: receiving)
     peers.append(peer)
     return peer
+  }
+
+  /// A key of 32 bytes by HKDF-SHA-256 (RFC 5869).
+  /// - Returns: nil when the library has no such function.
+  static func derive(from secret: [UInt8], salt: [UInt8], info: [UInt8]) -> [UInt8]? {
+    var key = [UInt8](repeating: 0, count: tagCount)
+    guard hf_hkdf_sha256(secret, secret.count, salt, salt.count, info, info.count, &key, key.count) == 1 else {
+      ERR_clear_error()
+      return nil
+    }
+    return key
   }
 
   private static func authenticate(_ bytes: ArraySlice<UInt8>, with key: [UInt8]) -> [UInt8] {
