@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import Pairing
 import Testing
 
 @testable import HoldfastDaemon
@@ -38,8 +39,8 @@ import Testing
       #expect(first.epoch == 0)
       first.record(3)
       first.record(2)
-      first.record(18_446_744_073_709_551_615)
-      #expect(file(directory).epoch == .max)
+      first.record(Heartbeat.epochLimit - 1)
+      #expect(file(directory).epoch == Heartbeat.epochLimit - 1)
       #expect(file(directory, pair: "other").epoch == 0)
       #expect(names(in: directory) == ["alpha.web.epoch"])
     }
@@ -54,10 +55,11 @@ import Testing
     }
   }
 
-  @Test func whatIsNoNumberCountsFromZero() throws {
+  @Test(arguments: ["-5 apples", "18446744073709551615", "4611686018427387904", ""])
+  func whatIsNoEpochCountsFromZero(text: String) throws {
     try inADirectory { directory in
       let stream = try #require(fopen("\(directory)/alpha.web.epoch", "w"))
-      fputs("-5 apples", stream)
+      fputs(text, stream)
       fclose(stream)
       var file = file(directory)
       #expect(file.epoch == 0)

@@ -55,6 +55,14 @@ import Testing
     }
   }
 
+  @Test(arguments: [1 << 62, UInt64.max])
+  func anEpochThatCannotBeIsRefused(_ epoch: UInt64) throws {
+    var image = try Self.image()
+    image.pairs[0].epoch = epoch
+    let bytes = try image.encoded
+    #expect(throws: RestartImage.Unusable.self) { try RestartImage(decoding: bytes) }
+  }
+
   @Test func aPartOfItIsRefusedWhereverItIsCut() throws {
     let bytes = try Self.image().encoded
     for count in 0..<bytes.count {

@@ -22,6 +22,17 @@ import Testing
     }
   }
 
+  @Test func aHelloWithNumbersThatCannotBeIsAnError() throws {
+    var random = SeededGenerator(seed: 2)
+    for number: UInt64 in [1 << 62, .max - 1, .max] {
+      for key: WritableKeyPath<Hello, UInt64> in [\.epoch, \.position] {
+        var hello = Sample.hello(&random)
+        hello[keyPath: key] = number
+        #expect(try Self.error(.hello, hello.encoded) { _ = try Hello($0) } == .malformed(.hello))
+      }
+    }
+  }
+
   @Test func aLedgerCutShortIsAnError() throws {
     for seed in 0..<20 as Range<UInt64> {
       var random = SeededGenerator(seed: seed)

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import LinuxNetwork
 internal import Logging
+internal import Pairing
 internal import SystemCalls
 internal import SystemPackage
 
@@ -31,12 +32,12 @@ struct EpochFile {
     }.joined()
     path = directory.map { "\($0)/\(name).epoch" }
     guard let path, let text = Self.read(path) else { return }
-    if let epoch = UInt64(text) {
+    if let epoch = UInt64(text), epoch < Heartbeat.epochLimit {
       self.epoch = epoch
     } else {
       logger.error(
         "the epoch on disk cannot be read; it counts from 0 again",
-        metadata: ["file": "\(path)", "reason": "not a number"])
+        metadata: ["file": "\(path)", "reason": "not an epoch"])
     }
   }
 

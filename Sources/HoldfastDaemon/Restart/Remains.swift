@@ -1,6 +1,7 @@
 internal import FoundationEssentials
 internal import LinuxNetwork
 internal import Logging
+internal import Pairing
 internal import SystemCalls
 internal import TCPModel
 
@@ -24,7 +25,8 @@ struct Remains {
         if let socket = entry.descriptors.take(at: 0) {
           take(SharedDescriptor(socket), entry.note)
         } else if let tenure = try? decoder.decode(SocketKeep.Tenure.self, from: Data(entry.note)),
-          tenure.version == RestartImage.currentVersion
+          tenure.version == RestartImage.currentVersion, tenure.epoch < Heartbeat.epochLimit,
+          tenure.counter < UInt64.max / 2
         {
           take(tenure)
         }

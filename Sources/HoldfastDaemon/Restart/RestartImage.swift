@@ -110,6 +110,9 @@ struct RestartImage: Codable {
       throw .header("\(error)")
     }
     guard version == Self.currentVersion else { throw .version(version) }
+    guard pairs.allSatisfy({ $0.epoch < Heartbeat.epochLimit && $0.counter < UInt64.max / 2 }) else {
+      throw .header("an epoch or a counter out of range")
+    }
     for pair in pairs.indices {
       for index in pairs[pair].connections.indices {
         let count = pairs[pair].connections[index].ledgerCount

@@ -7,6 +7,8 @@ public struct Hello: Hashable, Sendable {
   public static let majorVersion: UInt16 = 1
   public static let minorVersion: UInt16 = 1
   static let magic: UInt32 = 0x4846_5354
+  /// Epochs and positions end here: nothing that is added to them overflows.
+  private static let numberLimit: UInt64 = 1 << 62
 
   public var node: String
   public var pair: String
@@ -53,6 +55,7 @@ public struct Hello: Hashable, Sendable {
     instance = try reader.number()
     epoch = try reader.number()
     position = try reader.number()
+    guard epoch < Self.numberLimit, position < Self.numberLimit else { throw .malformed(.hello) }
     supportsMicroseconds = try reader.flag()
     node = try reader.text()
     pair = try reader.text()
