@@ -53,8 +53,8 @@ import Testing
     Target(
       folder: "Sources/HoldfastDaemon",
       mayImport: [
-        "CCurl", "CLinux", "CSystemd", "ControlAPI", "DaemonSupport", "FoundationEssentials", "Glibc",
-        "HostConfiguration",
+        "CCurl", "CLinux", "CSystemd", "ControlAPI", "DaemonSupport", "DequeModule", "FoundationEssentials", "Glibc",
+        "HeapModule", "HostConfiguration",
         "LinuxNetwork", "Logging", "Pairing", "Replication", "Synchronization", "SystemCalls", "SystemPackage",
         "TCPModel",
         "TLSTransport",

@@ -1,3 +1,4 @@
+internal import DequeModule
 internal import LinuxNetwork
 internal import Logging
 internal import Replication
@@ -31,13 +32,12 @@ final class Registrar {
   private let flows: PairFlows
   private var timer: Timer?
   private let logger: Logger
-  private var queued: [(due: UInt64, request: Request)] = []
+  private var queued: Deque<(due: UInt64, request: Request)> = []
   /// Flows in the packet table that have no connection yet, and how many requests name each.
   private var registering: [Flow: Int] = [:]
   /// Registered, waiting for the standby: in order of position.
   private var unacknowledged:
-    [(position: UInt64, outcome: Outcome, completion: (Result<Outcome, RegistrationError>) -> Void)] =
-      []
+    Deque<(position: UInt64, outcome: Outcome, completion: (Result<Outcome, RegistrationError>) -> Void)> = []
   /// A connection has a baseline: watch it.
   var onRegistered: ((LiveConnection) -> Void)?
 
@@ -82,7 +82,7 @@ final class Registrar {
     let now = MonotonicClock.now
     // Packets and heartbeats want their turn between two parts of a large batch.
     let count = queued.prefix(Self.mostAtOnce).prefix { $0.due <= now }.count
-    let ready = queued.prefix(count)
+    let ready = Array(queued.prefix(count))
     queued.removeFirst(count)
     for (_, request) in ready { takeBaseline(request) }
     if let next = queued.first { timer?.set(at: max(next.due, now)) }

@@ -1,3 +1,4 @@
+internal import HeapModule
 internal import LinuxNetwork
 internal import Replication
 internal import SystemCalls
@@ -14,7 +15,16 @@ final class Sampler {
 
   private let feed: ReplicationFeed
   private var timer: Timer?
-  private var waiting: [(due: UInt64, connection: LiveConnection)] = []
+  /// Each connection is in it once at most (`isSampling`).
+  private var waiting = Heap<Look>()
+
+  private struct Look: Comparable {
+    var due: UInt64
+    var connection: LiveConnection
+    static func < (left: Look, right: Look) -> Bool { left.due < right.due }
+    static func == (left: Look, right: Look) -> Bool { left.due == right.due }
+  }
+  private static let perTurn = 256
 
   init(feed: ReplicationFeed, loop: EventLoop) throws(SystemCallError) {
     self.feed = feed
@@ -41,8 +51,8 @@ final class Sampler {
     connection.isSampling = true
     connection.sampleInterval = interval
     let due = MonotonicClock.now + interval
-    waiting.append((due, connection))
-    if waiting.count == 1 || due < next { arm(due) }
+    waiting.insert(Look(due: due, connection: connection))
+    if due < next { arm(due) }
   }
 
   private var next = UInt64.max
@@ -53,9 +63,12 @@ final class Sampler {
 
   private func tick() {
     let now = MonotonicClock.now
-    let due = waiting.filter { $0.due <= now }
-    waiting.removeAll { $0.due <= now }
-    for (_, connection) in due where !connection.isGone {
+    // What is looked at again below is armed when all have had their turn.
+    next = 0
+    for _ in 0..<Self.perTurn {
+      guard let first = waiting.min, first.due <= now else { break }
+      let connection = waiting.removeMin().connection
+      if connection.isGone { continue }
       let before = connection.ledger.input.reportedConsumed
       sample(connection)
       connection.isSampling = false
@@ -64,7 +77,7 @@ final class Sampler {
       watch(connection, after: moved ? Self.shortest : min(connection.sampleInterval * 2, Self.longest))
     }
     next = .max
-    if let first = waiting.lazy.map(\.due).min() { arm(first) }
+    if let first = waiting.min { arm(first.due) }
     feed.flushSoon()
   }
 }

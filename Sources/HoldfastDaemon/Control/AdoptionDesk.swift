@@ -1,8 +1,9 @@
+internal import DequeModule
 internal import LinuxNetwork
 internal import SystemCalls
 internal import TCPModel
 
-/// Brings restored connections and the applications that wait for them together.
+/// Brings restored connections and the applications that wait for them together, a few in one turn of the loop.
 ///
 /// A connection that nobody takes within the time limit is reset: its peer learns at once that nobody is there.
 final class AdoptionDesk {
@@ -17,14 +18,25 @@ final class AdoptionDesk {
     }
   }
 
-  private var adopters: [Adopter] = []
-  private var offers: [(connection: LiveConnection, deadline: UInt64)] = []
+  /// By service; first the one that has waited longest since its last connection, so that several instances of an application share.
+  private var adopters: [String: Deque<Adopter>] = [:]
+  private var book = OfferBook()
+  private var offered: [UInt64: LiveConnection] = [:]
+  /// Services for which a connection and an adopter may be there.
+  private var matchable: Set<String> = []
   private var timer: Timer?
+  private var work: Deferred?
   /// Nobody came for this connection.
   var onUnclaimed: ((LiveConnection) -> Void)?
 
+  /// Connections that are handed out, or end unclaimed, in one turn.
+  private static let perTurn = 32
+
   init(loop: EventLoop) throws(SystemCallError) {
     timer = try loop.addTimer(priority: LoopPriority.control, description: "adoption") { [weak self] in self?.expire() }
+    work = try loop.addDeferred(priority: LoopPriority.control, description: "handing out") { [weak self] in
+      self?.match()
+    }
   }
 
   /// A connection that was offered before, and came back without having been seen in a process, has what is left of that time.
@@ -34,46 +46,74 @@ final class AdoptionDesk {
     let offer =
       connection.offer ?? LiveConnection.Offer(deadline: now + patience, isOrphan: connection.isOrphan)
     connection.offer = offer
-    if now < offer.deadline, deliver(connection) { return }
-    offers.append((connection, offer.deadline))
+    let service = connection.ledger.identity.service
+    offered[connection.id] = connection
+    book.add(connection.id, for: service, until: offer.deadline)
     arm()
+    if now < offer.deadline { matchSoon(service) }
   }
 
   func wait(_ adopter: Adopter) {
-    adopters.append(adopter)
-    let mine = offers.filter { $0.connection.ledger.identity.service == adopter.service }
-    for (connection, _) in mine where adopter.deliver(connection) {
-      offers.removeAll { $0.connection === connection }
-    }
-    arm()
+    adopters[adopter.service, default: []].append(adopter)
+    matchSoon(adopter.service)
   }
 
-  func leave(_ adopter: Adopter) { adopters.removeAll { $0 === adopter } }
+  func leave(_ adopter: Adopter) {
+    adopters[adopter.service]?.removeAll { $0 === adopter }
+    if adopters[adopter.service]?.isEmpty == true { adopters[adopter.service] = nil }
+  }
 
-  func isOffering(_ connection: LiveConnection) -> Bool { offers.contains { $0.connection === connection } }
+  func isOffering(_ connection: LiveConnection) -> Bool { offered[connection.id] === connection }
 
   /// The connection ended, or the host no longer owns it.
-  func withdraw(_ connection: LiveConnection) { offers.removeAll { $0.connection === connection } }
+  func withdraw(_ connection: LiveConnection) {
+    guard isOffering(connection) else { return }
+    offered[connection.id] = nil
+    book.remove(connection.id)
+  }
+
+  private func matchSoon(_ service: String) {
+    guard adopters[service] != nil, !book.isEmpty(for: service) else { return }
+    matchable.insert(service)
+    work?.schedule()
+  }
+
+  private func match() {
+    var budget = Self.perTurn
+    while budget > 0, let service = matchable.first {
+      guard let id = book.first(for: service), let connection = offered[id], deliver(connection) else {
+        matchable.remove(service)
+        continue
+      }
+      withdraw(connection)
+      budget -= 1
+    }
+    if !matchable.isEmpty { work?.schedule() }
+  }
 
   private func deliver(_ connection: LiveConnection) -> Bool {
-    // The one that has waited longest since its last connection, so that several instances of an application share.
-    for (index, adopter) in adopters.enumerated() where adopter.service == connection.ledger.identity.service {
-      guard adopter.deliver(connection) else { continue }
-      adopters.append(adopters.remove(at: index))
+    let service = connection.ledger.identity.service
+    for adopter in adopters[service] ?? [] where adopter.deliver(connection) {
+      // One that was hung up on for what it was sent has left.
+      if let place = adopters[service]?.firstIndex(where: { $0 === adopter }) {
+        adopters[service]?.remove(at: place)
+        adopters[service]?.append(adopter)
+      }
       return true
     }
     return false
   }
 
   private func arm() {
-    if let next = offers.lazy.map(\.deadline).min() { timer?.set(at: next) } else { timer?.disarm() }
+    if let next = book.nextDeadline { timer?.set(at: next) } else { timer?.disarm() }
   }
 
   private func expire() {
     let now = MonotonicClock.now
-    let overdue = offers.filter { $0.deadline <= now }
-    offers.removeAll { $0.deadline <= now }
-    for (connection, _) in overdue { onUnclaimed?(connection) }
+    for _ in 0..<Self.perTurn {
+      guard let id = book.popOverdue(at: now) else { break }
+      if let connection = offered.removeValue(forKey: id) { onUnclaimed?(connection) }
+    }
     arm()
   }
 }
