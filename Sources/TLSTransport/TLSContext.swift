@@ -25,7 +25,7 @@ public final class TLSContext {
       SSL_CTX_use_certificate(handle, identity.certificate) == 1, SSL_CTX_use_PrivateKey(handle, identity.key) == 1
     else { throw .failed("SSL_CTX_new") }
     SSL_CTX_set_verify(handle, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
-    SSL_CTX_set_cert_verify_callback(handle, { store, _ in TLSTransport.verify(store) }, nil)
+    SSL_CTX_set_cert_verify_callback(handle, { store, _ in TLSStream.verify(store) }, nil)
   }
 
   deinit { SSL_CTX_free(handle) }

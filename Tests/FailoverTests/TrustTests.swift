@@ -117,10 +117,10 @@ struct TrustTests {
       if stranger.learnt.count > alert { Issue.record("\(name) learnt \(stranger.learnt)") }
     }
     try attempt("an unpinned certificate") {
-      try TLSTransport($0, .client, TLSContext(identity: mallory, peers: pins))
+      try TLSStream($0, .client, TLSContext(identity: mallory, peers: pins))
     }
     try attempt("an expired certificate") {
-      try TLSTransport($0, .client, TLSContext(identity: Self.expired.get().identity, peers: pins))
+      try TLSStream($0, .client, TLSContext(identity: Self.expired.get().identity, peers: pins))
     }
     try attempt("a plaintext talker", bytes: Array("GET / HTTP/1.0\r\n\r\n".utf8), alert: 7) { $0 }
     try attempt("a plaintext peer", bytes: [0, 0, 0, 40, 1, 0, 0, 0] + [UInt8](repeating: 0, count: 64), alert: 7) {

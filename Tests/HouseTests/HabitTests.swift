@@ -9,6 +9,19 @@ import Testing
     for file in Self.all { #expect(file.lines.count <= 500, "\(file) has \(file.lines.count) lines") }
   }
 
+  /// A type that has the name of its target hides it: nobody could qualify a name with the target's any more.
+  @Test func noTypeHasTheNameOfATarget() {
+    let targets = Set(Self.sources.compactMap { $0.path.split(separator: "/").dropFirst().first.map(String.init) })
+    #expect(targets.isSuperset(of: ["Replication", "TLSTransport", "HoldfastDaemon"]))
+    for file in Self.sources {
+      for line in file.code {
+        for type in line.text.matches(of: /\b(?:struct|class|enum|protocol|actor|typealias) (\w+)/) {
+          if targets.contains(String(type.output.1)) { Issue.record("\(file):\(line.number) is named as a target is") }
+        }
+      }
+    }
+  }
+
   /// A daemon that carries ten thousand connections does not end because of one.
   @Test func nothingThatIsShippedTraps() {
     for file in Self.sources {

@@ -76,8 +76,8 @@ extension ByteTransport {
 
 /// Both ends of a channel and the identities behind them.
 struct Ends {
-  let client: TLSTransport
-  let server: TLSTransport
+  let client: TLSStream
+  let server: TLSStream
   let clientEnd: MemoryTransport
   let serverEnd: MemoryTransport
 
@@ -86,10 +86,10 @@ struct Ends {
     recordsPerKey: Int = 1 << 23
   ) throws {
     (clientEnd, serverEnd) = MemoryTransport.pair()
-    self.client = try TLSTransport(
+    self.client = try TLSStream(
       clientEnd, .client, TLSContext(identity: client, peers: clientPins ?? [server.fingerprint]),
       recordsPerKey: recordsPerKey)
-    self.server = try TLSTransport(
+    self.server = try TLSStream(
       serverEnd, .server, TLSContext(identity: server, peers: serverPins ?? [client.fingerprint]),
       recordsPerKey: recordsPerKey)
   }

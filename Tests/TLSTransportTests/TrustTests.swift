@@ -67,7 +67,7 @@ import Testing
 
   @Test func whoDoesNotSpeakTLSIsRefused() throws {
     let (end, other) = MemoryTransport.pair()
-    let server = try TLSTransport(other, .server, TLSContext(identity: identity(), peers: [identity().fingerprint]))
+    let server = try TLSStream(other, .server, TLSContext(identity: identity(), peers: [identity().fingerprint]))
     end.outgoing.bytes = Array("GET / HTTP/1.0\r\n\r\n".utf8)
     #expect(throws: TLSError.self) { try server.readAll() }
     // An alert in plaintext at most: no certificate, no version of ours.
@@ -77,7 +77,7 @@ import Testing
   /// Version 1.2 has no forward secrecy for certificates: they would be sent in the clear.
   @Test func anOlderVersionIsRefused() throws {
     let (end, other) = MemoryTransport.pair()
-    let server = try TLSTransport(other, .server, TLSContext(identity: identity(), peers: [identity().fingerprint]))
+    let server = try TLSStream(other, .server, TLSContext(identity: identity(), peers: [identity().fingerprint]))
     // A client hello of TLS 1.2: no extension names another version.
     let hello: [UInt8] =
       [3, 3] + [UInt8](repeating: 7, count: 32) + [0, 0, 4, 0xc0, 0x2b, 0xc0, 0x2f, 1, 0]

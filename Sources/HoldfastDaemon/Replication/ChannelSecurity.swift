@@ -7,7 +7,7 @@ enum ChannelSecurity {
   case plaintext
   case tls(TLSContext)
 
-  init(_ configuration: Configuration.Pair.Replication) throws {
+  init(_ configuration: Configuration.Pair.ReplicationLink) throws {
     switch configuration.security {
     case .none: self = .plaintext
     case .tls(let trust):
@@ -20,10 +20,10 @@ enum ChannelSecurity {
   /// Around a socket that this host connected.
   func connected(_ socket: StreamSocket) throws -> any ByteTransport { try transport(socket, .client) }
 
-  private func transport(_ socket: StreamSocket, _ side: TLSTransport.Side) throws -> any ByteTransport {
+  private func transport(_ socket: StreamSocket, _ side: TLSStream.Side) throws -> any ByteTransport {
     switch self {
     case .plaintext: socket
-    case .tls(let context): try TLSTransport(socket, side, context)
+    case .tls(let context): try TLSStream(socket, side, context)
     }
   }
 

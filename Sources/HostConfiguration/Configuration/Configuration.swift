@@ -49,7 +49,7 @@ public struct Configuration: Sendable, Equatable {
     public var addresses: [ServiceAddress]
     /// This host's role when both start with nothing to continue.
     public var prefer: Prefer
-    public var replication: Replication
+    public var replication: ReplicationLink
     public var heartbeat: Heartbeat
     public var solo = Solo()
     /// What becomes of the connections when the daemon ends in order on the active host.
@@ -64,7 +64,7 @@ public struct Configuration: Sendable, Equatable {
     public var witnesses: [IPAddress] = []
 
     public init(
-      name: String, addresses: [ServiceAddress], prefer: Prefer, replication: Replication, heartbeat: Heartbeat,
+      name: String, addresses: [ServiceAddress], prefer: Prefer, replication: ReplicationLink, heartbeat: Heartbeat,
       solo: Solo = Solo()
     ) {
       self.name = name
@@ -81,7 +81,7 @@ extension Configuration.Pair {
   public enum Prefer: String, Sendable, CaseIterable { case active, standby }
 
   /// Where the stream of records goes.
-  public struct Replication: Sendable, Equatable {
+  public struct ReplicationLink: Sendable, Equatable {
     /// Where this host listens while it is active, and from whose address it calls while it is standby.
     public var local: Endpoint
     public var peer: Endpoint

@@ -30,7 +30,7 @@ extension Configuration.Pair {
       throw table.error("heartbeat", .missing(expected: "the table [pair.heartbeat]"))
     }
     self.init(
-      name: name, addresses: addresses, prefer: prefer, replication: try Replication(replication),
+      name: name, addresses: addresses, prefer: prefer, replication: try ReplicationLink(replication),
       heartbeat: try Heartbeat(heartbeat))
     if let onStop = try table.choice("on_stop", OnStop.self) { self.onStop = onStop }
     if let time = try table.durationOrNever("announce_refresh", 1_000_000_000...86_400_000_000_000) {
@@ -55,7 +55,7 @@ extension Configuration.Pair {
   }
 }
 
-extension Configuration.Pair.Replication {
+extension Configuration.Pair.ReplicationLink {
   fileprivate init(_ table: TableReader) throws(ConfigurationError) {
     let (local, peer) = try table.endpoints()
     let words = "\"tls\" or \"none\""

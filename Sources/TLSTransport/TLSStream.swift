@@ -6,7 +6,7 @@ public import LinuxNetwork
 ///
 /// OpenSSL never sees the socket. It reads ciphertext from a buffer that was filled with one large read, and writes records
 /// into another that goes out with one write, so that a burst costs as few calls to the kernel as it does in plaintext.
-public final class TLSTransport: ByteTransport {
+public final class TLSStream: ByteTransport {
   public enum Side { case client, server }
 
   private let inner: any ByteTransport
@@ -71,7 +71,7 @@ public final class TLSTransport: ByteTransport {
     guard let session = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()),
       let data = SSL_get_ex_data(OpaquePointer(session), 0)
     else { return 0 }
-    let transport = Unmanaged<TLSTransport>.fromOpaque(data).takeUnretainedValue()
+    let transport = Unmanaged<TLSStream>.fromOpaque(data).takeUnretainedValue()
     guard let objection = transport.context.objection(to: X509_STORE_CTX_get0_cert(store)) else { return 1 }
     transport.objection = objection.reason
     X509_STORE_CTX_set_error(store, objection.code)
