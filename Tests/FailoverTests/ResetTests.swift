@@ -48,6 +48,30 @@ struct ResetTests {
     try expectNone(again.report(until: .seconds(20)).failures)
   }
 
+  /// The peers only wait, and every reset that the takeover leads to is lost on the way to them.
+  @Test func aResetThatIsLostComesAgain() throws {
+    let pair = try ProtectedPair { try $0.limit("100mbit") }
+    try pair.startServers()
+    let clients = try clients(pair, [.download, .idle])
+    try pair.topology.cutReplication()
+    try pair.alpha.waitUntil(role: "active", replication: "exposed")
+    try pair.waitForProgress(clients[0], bytes: 64 * 50)
+    let rule = ["INPUT", "-p", "tcp", "--tcp-flags", "RST", "RST", "-j", "DROP"]
+    try Tool.run("iptables", ["-w", "-I"] + rule, in: pair.topology.client)
+    try pair.topology.crash(.alpha)
+    let takeover = try pair.waitForTakeover()
+    #expect(takeover.lostConnections == 6, "\(pair.explanation)")
+    // One with the ledger's number, and one for the answer to the question.
+    try wait(for: "the resets\(pair.explanation)", until: .seconds(20)) {
+      let counted = try Tool.run("iptables", ["-w", "-L", "INPUT", "-v", "-n", "-x"], in: pair.topology.client)
+      let dropped = counted.split(separator: "\n").first { $0.contains("DROP") }?.split(separator: " ").first
+      return dropped.flatMap { Int($0) } ?? 0 >= 12
+    }
+    #expect(clients.allSatisfy { $0.progress.failed == 0 })
+    try Tool.run("iptables", ["-w", "-D"] + rule, in: pair.topology.client)
+    try expectResets(clients, pair)
+  }
+
   /// The kernel refuses what a restored socket needs: here the daemon may open a few descriptors more, and then none. Those that it
   /// could restore go on.
   @Test func whatCannotBeRestoredIsReset() throws {

@@ -64,8 +64,8 @@ enum Wire {
 enum Sample {
   static func hello(_ random: inout SeededGenerator) -> Hello {
     Hello(
-      node: text(&random), pair: text(&random), instance: random.next(), epoch: random.next(), position: random.next(),
-      supportsMicroseconds: random.chance(50))
+      node: text(&random), pair: text(&random), instance: random.next(), epoch: random.next() >> 2,
+      position: random.next() >> 2, supportsMicroseconds: random.chance(50))
   }
 
   static func text(_ random: inout SeededGenerator) -> String {

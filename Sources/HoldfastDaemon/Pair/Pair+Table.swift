@@ -35,7 +35,7 @@ extension Pair {
 
   /// A flow's packets go to the queues while it has a connection, is to have one, or is left over; and on a standby, which holds
   /// them from the moment that the address is here.
-  private func wants(_ flow: Flow) -> Bool {
+  func wants(_ flow: Flow) -> Bool {
     table[flow] != nil || active.registrar.isRegistering(flow) || leftovers.contains(flow)
       || client?.replica.ledgers[flow] != nil || client?.formerFlows.contains(flow) ?? false
       || takeover?.ledgers[flow] != nil

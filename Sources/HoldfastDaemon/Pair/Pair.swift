@@ -63,6 +63,8 @@ final class Pair {
   /// As the journal has been told.
   var peerHasTable = true
   let conntrack: ConntrackTable
+  /// Asks the peers of connections that could not be continued.
+  var farewells: Farewells?
   /// Before this the host does not move the pair again because it cannot hold an address, ns.
   var nextMove: UInt64 = 0
   /// nil where the configuration does not want it.
@@ -165,6 +167,10 @@ final class Pair {
       seal: security.heartbeatSeal(pair: configuration.name), loop: loop)
     sender = try RawSender()
     conntrack = try ConntrackTable()
+    farewells = try Farewells(sender: sender, loop: loop, logger: logger) { [weak self] flow in
+      guard let self else { return true }
+      return machine.role != .active || wants(flow)
+    }
     try connect()
     connectTable()
   }

@@ -157,6 +157,7 @@ extension Pair {
         .connectionLost, level: .error, "connection lost",
         metadata: ["connection": "\(name)", "peer": "\(ledger.flow.peer)", "reason": "\(reason)"])
       onEvent?(.lost, "connection \(name) of \(ledger.flow.peer): \(reason)")
+      if !ledger.wasReset { farewells?.add(ledger) }
     }
   }
 
