@@ -19,6 +19,7 @@ struct CrashScaleTests {
     failover.address = address
     // So many are more than two processors carry in time: what is late must not look dead.
     failover.daemon.deadAfter = "1s"
+    failover.isMoreThanProcessorsCarry = true
     failover.crashAtRandom(&dice)
     let outcome = try expectUnbroken(failover, "seed \(dice.seed)")
     #expect(outcome.takeover.restoredConnections == 1000)
