@@ -10,14 +10,6 @@ public struct Heartbeat: Hashable, Sendable {
   public static let minorVersion: UInt16 = 2
   static let magic: UInt32 = 0x4846_4842
   static let tagCount = 32
-  /// Far beyond what a pair lives to see, so that nothing that is added to an epoch overflows. A number from there on, whoever it comes
-  /// from, is no epoch.
-  public static let epochLimit: UInt64 = 1 << 62
-  /// The next epoch. The last one has none: whoever gets a pair there, with forged heartbeats of a plaintext channel, stops no daemon.
-  public static func epoch(after epoch: UInt64, by step: UInt64 = 1) -> UInt64 {
-    let (next, isOver) = epoch.addingReportingOverflow(step)
-    return isOver ? epochLimit - 1 : min(next, epochLimit - 1)
-  }
   private static let unreachable: UInt8 = 1
   private static let tableMissing: UInt8 = 2
 
@@ -25,7 +17,7 @@ public struct Heartbeat: Hashable, Sendable {
   public var replication: ReplicationPhase
   /// The sender's configuration wants it active when both hosts start with nothing to continue.
   public var prefersActive: Bool
-  /// Grows with every takeover and every decision to go on without a standby; the higher one wins. Below `epochLimit`.
+  /// Grows with every takeover and every decision to go on without a standby; the higher one wins. Below `Epoch.limit`.
   public var epoch: UInt64
   /// Grows with every heartbeat of one instance.
   public var sequence: UInt64
@@ -113,7 +105,7 @@ public struct Heartbeat: Hashable, Sendable {
     prefersActive = try number(UInt8.self) & 1 != 0
     patience = try number(UInt8.self)
     epoch = try number(UInt64.self)
-    guard epoch < Self.epochLimit else { throw .malformed }
+    guard epoch < Epoch.limit else { throw .malformed }
     sequence = try number(UInt64.self)
     instance = try number(UInt64.self)
     node = try text()

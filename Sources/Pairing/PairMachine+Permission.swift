@@ -14,7 +14,7 @@ extension PairMachine {
   /// An active host whose standby is gone goes on alone in the next epoch, and may stand still before anybody has heard so. Who
   /// then acts in its place must not be in the same one: two steps outrank one.
   func nextEpoch(for purpose: Purpose) -> UInt64 {
-    Heartbeat.epoch(after: max(epoch, peer.latest?.epoch ?? 0), by: purpose == .goAlone ? 1 : 2)
+    Epoch.after(max(epoch, peer.latest?.epoch ?? 0), by: purpose == .goAlone ? 1 : 2)
   }
 
   func isPreferred(to heartbeat: Heartbeat) -> Bool {

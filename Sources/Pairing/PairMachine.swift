@@ -298,7 +298,7 @@ public struct PairMachine: Sendable {
       guard configuration.mayExpose, !isResumed, configuration.asks != .arbiter else {
         return fence("\(heartbeat.node) has been in epoch \(heartbeat.epoch), this host is in \(epoch)")
       }
-      epoch = Heartbeat.epoch(after: heartbeat.epoch)
+      epoch = Epoch.after(heartbeat.epoch)
       return [.sendHeartbeat]
     case (.fenced, .active): return becomeStandby("\(heartbeat.node) is active", following: heartbeat.epoch)
     case (.standby, .active):
@@ -349,7 +349,7 @@ public struct PairMachine: Sendable {
       // It said so: it will not take over, and nobody need wait.
       guard configuration.mayExpose else { return cancelHandOver() }
       if configuration.asks == .arbiter { return leftBehind() }
-      epoch = Heartbeat.epoch(after: epoch)
+      epoch = Epoch.after(epoch)
       replication = .exposed
       isResumed = false
       return cancelHandOver() + [.setReplication(.exposed), .sendHeartbeat, .openGate]

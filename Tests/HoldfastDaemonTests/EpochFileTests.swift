@@ -39,8 +39,8 @@ import Testing
       #expect(first.epoch == 0)
       first.record(3)
       first.record(2)
-      first.record(Heartbeat.epochLimit - 1)
-      #expect(file(directory).epoch == Heartbeat.epochLimit - 1)
+      first.record(Epoch.limit - 1)
+      #expect(file(directory).epoch == Epoch.limit - 1)
       #expect(file(directory, pair: "other").epoch == 0)
       #expect(names(in: directory) == ["alpha.web.epoch"])
     }

@@ -14,7 +14,7 @@ import Testing
   @Test(arguments: 0..<40)
   func itIsWhatAListIs(_ seed: UInt64) throws {
     var dice = Dice(seed: seed)
-    var book = OfferBook()
+    var book = OfferBook<UInt64>()
     var list: [Offer] = []
     var now: UInt64 = 0
     for _ in 0..<500 {
@@ -23,7 +23,7 @@ import Testing
       switch dice.pick(0...9) {
       case 0...3:
         let offer = Offer(connection: connection, service: service, deadline: now + UInt64(dice.pick(0...50)))
-        book.add(connection, for: service, until: offer.deadline)
+        book.add(connection, of: connection, for: service, until: offer.deadline)
         list.removeAll { $0.connection == connection }
         list.append(offer)
       case 4, 5:
@@ -44,7 +44,7 @@ import Testing
         list.removeAll { $0.deadline <= now }
       }
       #expect(book.count == list.count)
-      #expect((1...30).allSatisfy { id in book.contains(id) == list.contains { $0.connection == id } })
+      #expect((1...30).allSatisfy { id in (book[id] == id) == list.contains { $0.connection == id } })
       if let next = list.map(\.deadline).min() { #expect(try #require(book.nextDeadline) <= next) }
     }
     while book.popOverdue(at: .max) != nil {}

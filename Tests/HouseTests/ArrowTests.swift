@@ -54,10 +54,8 @@ import Testing
       folder: "Sources/HoldfastDaemon",
       mayImport: [
         "CCurl", "CLinux", "CSystemd", "ControlAPI", "DaemonSupport", "DequeModule", "FoundationEssentials", "Glibc",
-        "HeapModule", "HostConfiguration",
-        "LinuxNetwork", "Logging", "Pairing", "Replication", "Synchronization", "SystemCalls", "SystemPackage",
-        "TCPModel",
-        "TLSTransport",
+        "HeapModule", "HostConfiguration", "LinuxNetwork", "Logging", "Pairing", "Replication", "Synchronization",
+        "SystemCalls", "SystemPackage", "TCPModel", "TLSTransport",
       ]),
     Target(
       folder: "Sources/HoldfastProxy",

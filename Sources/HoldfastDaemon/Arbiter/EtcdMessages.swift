@@ -96,7 +96,7 @@ enum EtcdMessages {
   /// nil when it is something else.
   static func win(_ value: String) -> ArbiterRecord.Win? {
     guard let bytes = [UInt8](base64: value), let win = read(Win.self, bytes), let instance = UInt64(win.instance),
-      win.epoch < Heartbeat.epochLimit
+      win.epoch < Epoch.limit
     else {
       return nil
     }

@@ -20,8 +20,7 @@ final class AdoptionDesk {
 
   /// By service; first the one that has waited longest since its last connection, so that several instances of an application share.
   private var adopters: [String: Deque<Adopter>] = [:]
-  private var book = OfferBook()
-  private var offered: [UInt64: LiveConnection] = [:]
+  private var offers = OfferBook<LiveConnection>()
   /// Services for which a connection and an adopter may be there.
   private var matchable: Set<String> = []
   private var timer: Timer?
@@ -47,8 +46,7 @@ final class AdoptionDesk {
       connection.offer ?? LiveConnection.Offer(deadline: now + patience, isOrphan: connection.isOrphan)
     connection.offer = offer
     let service = connection.ledger.identity.service
-    offered[connection.id] = connection
-    book.add(connection.id, for: service, until: offer.deadline)
+    offers.add(connection, of: connection.id, for: service, until: offer.deadline)
     arm()
     if now < offer.deadline { matchSoon(service) }
   }
@@ -63,17 +61,15 @@ final class AdoptionDesk {
     if adopters[adopter.service]?.isEmpty == true { adopters[adopter.service] = nil }
   }
 
-  func isOffering(_ connection: LiveConnection) -> Bool { offered[connection.id] === connection }
+  func isOffering(_ connection: LiveConnection) -> Bool { offers[connection.id] === connection }
 
   /// The connection ended, or the host no longer owns it.
   func withdraw(_ connection: LiveConnection) {
-    guard isOffering(connection) else { return }
-    offered[connection.id] = nil
-    book.remove(connection.id)
+    if isOffering(connection) { offers.remove(connection.id) }
   }
 
   private func matchSoon(_ service: String) {
-    guard adopters[service] != nil, !book.isEmpty(for: service) else { return }
+    guard adopters[service] != nil, !offers.isEmpty(for: service) else { return }
     matchable.insert(service)
     work?.schedule()
   }
@@ -81,7 +77,7 @@ final class AdoptionDesk {
   private func match() {
     var budget = Self.perTurn
     while budget > 0, let service = matchable.first {
-      guard let id = book.first(for: service), let connection = offered[id], deliver(connection) else {
+      guard let connection = offers.first(for: service), deliver(connection) else {
         matchable.remove(service)
         continue
       }
@@ -105,14 +101,14 @@ final class AdoptionDesk {
   }
 
   private func arm() {
-    if let next = book.nextDeadline { timer?.set(at: next) } else { timer?.disarm() }
+    if let next = offers.nextDeadline { timer?.set(at: next) } else { timer?.disarm() }
   }
 
   private func expire() {
     let now = MonotonicClock.now
     for _ in 0..<Self.perTurn {
-      guard let id = book.popOverdue(at: now) else { break }
-      if let connection = offered.removeValue(forKey: id) { onUnclaimed?(connection) }
+      guard let connection = offers.popOverdue(at: now) else { break }
+      onUnclaimed?(connection)
     }
     arm()
   }

@@ -1,3 +1,4 @@
+internal import DaemonSupport
 internal import HostConfiguration
 internal import LinuxNetwork
 internal import Logging

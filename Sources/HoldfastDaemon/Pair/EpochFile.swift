@@ -32,7 +32,7 @@ struct EpochFile {
     }.joined()
     path = directory.map { "\($0)/\(name).epoch" }
     guard let path, let text = Self.read(path) else { return }
-    if let epoch = UInt64(text), epoch < Heartbeat.epochLimit {
+    if let epoch = UInt64(text), epoch < Epoch.limit {
       self.epoch = epoch
     } else {
       logger.error(

@@ -1,7 +1,6 @@
 internal import FoundationEssentials
 internal import LinuxNetwork
 internal import Logging
-internal import Pairing
 internal import SystemCalls
 internal import TCPModel
 
@@ -25,8 +24,8 @@ struct Remains {
         if let socket = entry.descriptors.take(at: 0) {
           take(SharedDescriptor(socket), entry.note)
         } else if let tenure = try? decoder.decode(SocketKeep.Tenure.self, from: Data(entry.note)),
-          tenure.version == RestartImage.currentVersion, tenure.epoch < Heartbeat.epochLimit,
-          tenure.counter < UInt64.max / 2
+          tenure.version == RestartImage.currentVersion,
+          RestartImage.canBe(epoch: tenure.epoch, counter: tenure.counter)
         {
           take(tenure)
         }

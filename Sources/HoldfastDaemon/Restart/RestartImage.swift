@@ -110,7 +110,7 @@ struct RestartImage: Codable {
       throw .header("\(error)")
     }
     guard version == Self.currentVersion else { throw .version(version) }
-    guard pairs.allSatisfy({ $0.epoch < Heartbeat.epochLimit && $0.counter < UInt64.max / 2 }) else {
+    guard pairs.allSatisfy({ Self.canBe(epoch: $0.epoch, counter: $0.counter) }) else {
       throw .header("an epoch or a counter out of range")
     }
     for pair in pairs.indices {
@@ -122,6 +122,9 @@ struct RestartImage: Codable {
       }
     }
   }
+
+  /// Nothing that is added to either overflows.
+  static func canBe(epoch: UInt64, counter: UInt64) -> Bool { epoch < Epoch.limit && counter < UInt64.max / 2 }
 
   private static func ledger(_ bytes: ArraySlice<UInt8>, _ moment: UInt64) throws(Unusable) -> LedgerImage {
     let result = bytes.withUnsafeBytes { bytes in

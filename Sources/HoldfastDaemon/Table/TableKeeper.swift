@@ -1,4 +1,5 @@
 internal import ControlAPI
+internal import DaemonSupport
 internal import HostConfiguration
 internal import LinuxNetwork
 internal import Logging

@@ -6,9 +6,9 @@ package import Logging
 package enum AddressWithdrawal {
   /// Removes every address that it can, and logs each.
   /// - Returns: pairs with the addresses that are still there.
-  package static func remove(_ pairs: [RuntimeState.Pair], because reason: String, logger: Logger) -> [RuntimeState
-    .Pair]
-  {
+  package static func remove(
+    _ pairs: [RuntimeState.Pair], because reason: String, logger: Logger
+  ) -> [RuntimeState.Pair] {
     let manager: AddressManager
     do throws(AddressError) { manager = try AddressManager() } catch {
       logger.error("cannot remove the service addresses", metadata: ["error": "\(error)"])

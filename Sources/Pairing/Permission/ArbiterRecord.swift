@@ -46,6 +46,6 @@ public struct ArbiterRecord: Hashable, Sendable {
           reason: "\(winner.node) was active in epoch \(winner.epoch), this host knows of \(question.known)",
           epoch: last))
     }
-    return .wins(Win(epoch: max(question.epoch, Heartbeat.epoch(after: last)), node: node, instance: instance))
+    return .wins(Win(epoch: max(question.epoch, Epoch.after(last)), node: node, instance: instance))
   }
 }
