@@ -102,33 +102,37 @@ import Testing
 
   @Test func whatIsRemovedAgainAndAgainCostsLittle() throws {
     let rig = try HolderRig()
-    var begun = (wall: UInt64(0), loop: UInt64(0))
+    // Whoever fights over it as fast as it can is not answered as fast as it asks.
+    let monitor = try LabProcess.start("ip", ["monitor", "address"], in: rig.host)
+    var begun: UInt64 = 0
     var storm: LabProcess?
-    var spent = 0.0
-    func loopTime() -> UInt64 {
-      var time = timespec()
-      clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
-      return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    var looks = 0
+    func comings() -> Int {
+      monitor.standardOutput.split(separator: "\n").count { $0.contains(" 10.77.0.100/") && !$0.contains("Deleted") }
     }
     try rig.play([
       Step("the addresses") { try rig.allHere() },
+      Step("the monitor to hear of what comes") { _ in
+        try rig.host.ip("addr", "del", "10.77.0.100/24", "dev", "eth0")
+      } until: {
+        comings() > 0
+      },
       Step("the storm to be over") { _ in
-        begun = (MonotonicClock.now, loopTime())
-        storm = try LabProcess.start(
-          "sh",
-          ["-c", "for i in $(seq 30); do ip addr del 10.77.0.100/24 dev eth0 2>/dev/null; sleep 0.1; done"],
-          in: rig.host)
+        begun = MonotonicClock.now
+        let removals = "for i in $(seq 300); do ip addr del 10.77.0.100/24 dev eth0 2>/dev/null; sleep 0.01; done"
+        storm = try LabProcess.start("sh", ["-c", removals], in: rig.host)
       } until: {
         storm?.isRunning == false
       },
-      Step("the address to be back", within: 1) { _ in
-        spent = Double(loopTime() - begun.loop) / Double(MonotonicClock.now - begun.wall)
+      Step("the address to be back") { _ in
+        looks = 2 + Int((MonotonicClock.now - begun) / 100_000_000)
       } until: {
         try rig.allHere()
       },
     ])
+    let times = comings()
+    #expect(times > 3 && times <= looks + 1, "it was put back \(times) times")
     #expect(rig.entries(.addressLost).count == 1)
-    #expect(spent < 0.2, "the loop and this test's own looks took \(spent) of the time")
   }
 
   @Test func whatCannotBePutBackIsSaidAndComesBackLater() throws {
