@@ -42,6 +42,8 @@ let package = Package(
     .target(name: "TCPModel", swiftSettings: strict),
     .target(name: "Replication", dependencies: ["TCPModel"], swiftSettings: strict),
     .target(name: "Pairing", swiftSettings: strict),
+    // One host of one pair, put together of the three: the daemon and the simulation run it.
+    .target(name: "HostCore", dependencies: ["TCPModel", "Replication", "Pairing"], swiftSettings: strict),
 
     // The kernel: first what any program needs of it (calls and their errors, descriptors, unix sockets, threads).
     .target(
@@ -90,7 +92,7 @@ let package = Package(
     .target(
       name: "HoldfastDaemon",
       dependencies: [
-        "CCurl", "CLinux", "CSystemd", "TCPModel", "Replication", "Pairing", "SystemCalls", "LinuxNetwork",
+        "CCurl", "CLinux", "CSystemd", "TCPModel", "Replication", "Pairing", "HostCore", "SystemCalls", "LinuxNetwork",
         "TLSTransport", "ControlAPI", "DaemonSupport", "HostConfiguration",
         .product(name: "DequeModule", package: "swift-collections"),
         .product(name: "HeapModule", package: "swift-collections"),
@@ -162,8 +164,8 @@ let package = Package(
     .target(name: "Modelling", dependencies: ["TCPModel"], path: "Tests/Modelling", swiftSettings: strict),
     // Two hosts' pure cores in virtual time (docs/simulation.md).
     .target(
-      name: "Simulation", dependencies: ["TCPModel", "Replication", "Pairing", "Modelling"], path: "Tests/Simulation",
-      swiftSettings: strict),
+      name: "Simulation", dependencies: ["TCPModel", "Replication", "Pairing", "HostCore", "Modelling"],
+      path: "Tests/Simulation", swiftSettings: strict),
     .executableTarget(
       name: "holdfast-simulate",
       dependencies: ["Simulation", .product(name: "ArgumentParser", package: "swift-argument-parser")],

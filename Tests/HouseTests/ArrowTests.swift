@@ -13,6 +13,7 @@ import Testing
     Target(folder: "Sources/TCPModel", mayImport: []),
     Target(folder: "Sources/Replication", mayImport: ["TCPModel"]),
     Target(folder: "Sources/Pairing", mayImport: []),
+    Target(folder: "Sources/HostCore", mayImport: ["Pairing", "Replication", "TCPModel"]),
   ]
   static let edges = [
     Target(folder: "Sources/SystemCalls", mayImport: ["CLinux", "Glibc", "SystemPackage"]),
@@ -54,8 +55,8 @@ import Testing
       folder: "Sources/HoldfastDaemon",
       mayImport: [
         "CCurl", "CLinux", "CSystemd", "ControlAPI", "DaemonSupport", "DequeModule", "FoundationEssentials", "Glibc",
-        "HeapModule", "HostConfiguration", "LinuxNetwork", "Logging", "Pairing", "Replication", "Synchronization",
-        "SystemCalls", "SystemPackage", "TCPModel", "TLSTransport",
+        "HeapModule", "HostConfiguration", "HostCore", "LinuxNetwork", "Logging", "Pairing", "Replication",
+        "Synchronization", "SystemCalls", "SystemPackage", "TCPModel", "TLSTransport",
       ]),
     Target(
       folder: "Sources/HoldfastProxy",

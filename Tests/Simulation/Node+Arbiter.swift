@@ -1,3 +1,4 @@
+import HostCore
 import Pairing
 
 /// Asking before acting alone, as the daemon does.

@@ -1,3 +1,4 @@
+import HostCore
 import Modelling
 import Pairing
 import Replication
@@ -12,7 +13,7 @@ extension Node {
   }
 
   private func act() {
-    guard machine.role == .active, handOverPosition == nil, !isMute,
+    guard machine.role == .active, core.takesPackets, !isMute,
       let id = sockets.keys.sorted().randomElement(using: &world.random),
       let connection = world.connections[id], var socket = sockets[id]
     else { return flush() }
@@ -32,7 +33,9 @@ extension Node {
   /// A packet from the client.
   func ingress(_ packet: Packet) {
     let id = packet.connection.number
-    guard machine.role == .active, handOverPosition == nil, !isMute else { return }
+    guard machine.role == .active, !isMute else { return }
+    // It waits in the kernel's queue.
+    guard core.takesPackets else { return late.append(packet) }
     guard let ledger = ledger(id), var socket = sockets[id] else {
       if sockets[id] != nil { world.violate("\(name) has a socket without a ledger, of connection \(id)") }
       return world.reset(packet.connection, by: self)
@@ -102,11 +105,9 @@ extension Node {
     flush()
   }
 
-  /// What the gate lets go leaves.
+  /// What the core lets go leaves.
   func letGo() {
-    guard source.gate.isOpen || now <= machine.trustsAcknowledgementsUntil, let last = source.gate.release() else {
-      return
-    }
+    guard let last = core.release(now: now) else { return }
     var count = 0
     while count < held.count {
       world.sent(held[count].packet, by: self)

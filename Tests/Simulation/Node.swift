@@ -1,23 +1,22 @@
+import HostCore
 import Modelling
 import Pairing
 import Replication
 import TCPModel
 
-/// One start of one host's daemon, with the sockets of its kernel: everything that is lost when the host dies. It puts the pure
-/// cores together as the daemon does.
+/// One start of one host's daemon, with the sockets of its kernel: everything that is lost when the host dies. It decides nothing: the core
+/// does, and here is what its effects come to in virtual time (`Node+Effects`), as the daemon has it in real time.
 final class Node {
   unowned let world: World
   let host: Int
   private(set) var instance: UInt64
-  var machine: PairMachine
-  var source = ReplicationSource(gateIsOpen: false)
+  var core: Host
   var book = LedgerBook()
   var sockets: [UInt64: HostSocket] = [:]
   /// Begun after a crash, and lacking something yet: no standby is told of them.
   var settling: [UInt64: Ledger] = [:]
   /// What is kept beside each socket.
   var outlines: [UInt64: LedgerImage] = [:]
-  var replica = Replica()
   /// Packets at the gate, in order.
   var held: [(number: UInt32, packet: Packet)] = []
   var packetNumber: UInt32 = 0
@@ -28,11 +27,12 @@ final class Node {
   weak var replicaSource: Node?
   var replicaInstance: UInt64 = 0
   var clientStream = OutgoingStream()
-  var acknowledged: UInt64 = 0
   var isFollowing = false
 
-  /// The sockets stand still until the standby has everything to here.
-  var handOverPosition: UInt64?
+  /// What came while the sockets stood still.
+  var late: [Packet] = []
+  /// It is stopping, and waits for its connections to move.
+  var isEnding = false
   /// Its packets are dropped, in and out: its daemon is about to end and to start again.
   var isMute = false
 
@@ -46,7 +46,10 @@ final class Node {
   var isPromoted = false
   /// It has told it to stop at this moment.
   var isDemoted = false
-  private var wasActive = false
+  var wasActive = false
+  /// Its replica was complete when the effects at hand began.
+  var wasComplete = false
+  var isPerforming = false
 
   /// When its daemon ended.
   private var wasAlone = false
@@ -63,8 +66,6 @@ final class Node {
   /// The peer's instance that was heard last, and whether its heartbeats may be from before this daemon's start.
   var heardInstance: UInt64 = 0
   var isPeerUnproven = false
-  private var stalled: UInt64 = 0
-  private var lastAcknowledged: UInt64 = 0
   private var lastTick: UInt64
 
   /// This host's clock: its own origin, and up to half a percent fast or slow.
@@ -87,9 +88,16 @@ final class Node {
     let time = Int64(world.now)
     let now = origin + UInt64(time + time / 1000 * drift)
     lastTick = now
-    machine = PairMachine(
-      world.configuration(of: Self.names[host]), instance: instance, epoch: world.epochs[host], now: now)
+    core = Host(
+      PairMachine(world.configuration(of: Self.names[host]), instance: instance, epoch: world.epochs[host], now: now))
   }
+
+  var machine: PairMachine { core.machine }
+  var source: ReplicationSource {
+    _read { yield core.source }
+    _modify { yield &core.source }
+  }
+  var replica: Replica { core.leader.replica }
 
   /// What is kept for the next daemon besides the sockets.
   func noteEnd(standbyWaits patience: UInt64 = 0) {
@@ -103,13 +111,13 @@ final class Node {
   func renew(_ instance: UInt64) {
     self.instance = instance
     heartbeatSequence = 0
-    stalled = 0
     lastTick = now
     // It has said that it does.
     if machine.replication == .exposed { hasGoneAlone = true }
-    machine = PairMachine(
-      world.configuration(of: name), instance: instance, resuming: machine.epoch,
-      behind: world.scenario.sabotage == .heirForgotten ? .nobody : behind, now: now)
+    core = Host(
+      PairMachine(
+        world.configuration(of: name), instance: instance, resuming: machine.epoch,
+        behind: world.scenario.sabotage == .heirForgotten ? .nobody : behind, now: now))
   }
 
   /// Runs now, or when the node runs again; never on a node that is gone.
@@ -137,15 +145,9 @@ final class Node {
   func tick() {
     let observed = min(now - lastTick, 2 * World.interval)
     lastTick = now
-    let isMoving = source.acknowledged != lastAcknowledged || source.lag == 0
-    lastAcknowledged = source.acknowledged
-    stalled = isMoving || serverSession == nil ? 0 : stalled + observed
-    if world.mayExpose, serverSession != nil, stalled >= World.detachAfter { closeServer() }
     watchLease()
     handle(.links(isReachable: !world.unreachable.contains(host)))
-    handle(.tick)
-    letGo()
-    sendHeartbeat()
+    handle(.tick(observed: observed))
   }
 
   func resume() {
@@ -159,96 +161,9 @@ final class Node {
     for run in rest { whenRunning(run) }
   }
 
-  // MARK: The machine
+  // MARK: Heartbeats
 
-  func handle(_ event: PairMachine.Event) {
-    let actions = machine.handle(event, now: now)
-    world.epochs[host] = machine.epoch
-    for action in actions {
-      if case .setReplication(.exposed) = action, isToStandStill, !actions.contains(.openGate) {
-        isToStandStill = false
-        world.stand(self, for: 250...2500)
-      }
-      perform(action)
-    }
-    settleTenure()
-    // A host that stops being active has to be promoted again.
-    if wasActive, machine.role != .active { isPromoted = false }
-    wasActive = machine.role == .active
-  }
-
-  private func perform(_ action: PairMachine.Action) {
-    if case .note(.movesToReachable) = action { world.outcome.moved += 1 }
-    if case .sendHeartbeat = action {} else if case .note = action {} else { world.note(self, "\(action)") }
-    switch action {
-    case .becomeActive:
-      stopClient()
-      replica.reset()
-      // One that is mute has not gone on yet.
-      if machine.replication != .waiting, world.arbiter != nil || world.manager != nil { world.disown(by: self) }
-      world.outlast(by: self)
-      world.claim(self)
-    case .takeOver(let takeover): takeOver(takeover)
-    case .becomeStandby:
-      closeServer()
-      isFollowing = true
-      follow()
-    case .startOver:
-      stopClient()
-      replica.reset()
-    case .fence:
-      world.outcome.fenced += 1
-      if !isDemoted { world.checkFence(of: self) }
-      handOverPosition = nil
-      source.gate.close()
-      letEverythingGo()
-      closeServer()
-    case .prepareHandOver:
-      handOverPosition = source.outgoing.position
-      flush()
-      world.after(milliseconds: 0...1) { [weak self] in self?.whenRunning { [weak self] in self?.checkHandOver() } }
-      world.after(milliseconds: 2000...2000) { [weak self] in
-        self?.whenRunning { [weak self] in if self?.handOverPosition != nil { self?.handle(.handOverFailed) } }
-      }
-    case .cancelHandOver: handOverPosition = nil
-    case .handOver:
-      handOverPosition = nil
-      source.gate.close()
-      source.outgoing.append(.goodbye, body: [Goodbye.handover.rawValue])
-      flush()
-      letEverythingGo()
-      closeServer()
-    case .openGate:
-      hasGoneAlone = true
-      world.reclaim(by: self)
-      source.gate.open()
-      letGo()
-    case .holdGate: source.gate.close()
-    case .leaveSource: closeClient()
-    case .detachStandby: closeServer()
-    case .setReplication(let phase):
-      if phase == .exposed { world.outcome.exposures += 1 }
-      if phase == .synced {
-        hasGoneAlone = false
-        world.reclaim(by: self)
-      }
-    case .sendHeartbeat: sendHeartbeat()
-    case .ask(let question): ask(question)
-    case .note: break
-    }
-  }
-
-  /// Sockets end without a packet, and what waits at the gate is dropped.
-  private func letEverythingGo() {
-    sockets = [:]
-    settling = [:]
-    outlines = [:]
-    book.removeAll()
-    held = []
-    source.gate.forgetAll()
-  }
-
-  private func sendHeartbeat() {
+  func sendHeartbeat() {
     guard !isPaused else { return }
     heartbeatSequence += 1
     var heartbeat = machine.heartbeat(sequence: heartbeatSequence)
@@ -268,169 +183,10 @@ final class Node {
     handle(.heartbeat(path: path, heartbeat))
   }
 
-  // MARK: The active host's end of the channel
-
-  func accept(_ session: Session) {
-    closeServer()
-    serverSession = session
-    stalled = 0
-    source.attach(hello, connections: book.all.map(\.identity.id).sorted())
-    handle(.channelUp)
-    flush()
-  }
-
-  private var hello: Hello {
-    Hello(
-      node: name, pair: "web", instance: instance, epoch: machine.epoch, position: 0, supportsMicroseconds: true)
-  }
-
-  func flush() {
-    guard let session = serverSession else { return }
-    if source.pump(book, now: now) { handle(.syncEnding) }
-    if source.outgoing.unsentCount > 0 { world.send(source.outgoing.takeAll(), to: 1, of: session) }
-  }
-
-  func closeServer() {
-    guard let session = serverSession else { return }
-    serverSession = nil
-    world.close(0, of: session)
-    source.detach()
-    letGo()
-    handle(.channelDown(silence: stalled))
-  }
-
-  // MARK: The standby's end
-
-  func follow() {
-    guard isFollowing, !isDead else { return }
-    if clientSession == nil, !isPaused { world.connect(self) }
-    world.after(milliseconds: 80...120) { [weak self] in
-      if self?.clientSession == nil { self?.follow() }
-    }
-  }
-
-  func connected(_ session: Session) {
-    clientSession = session
-    acknowledged = 0
-    clientStream = OutgoingStream()
-  }
-
-  private func stopClient() {
-    isFollowing = false
-    closeClient()
-  }
-
-  func closeClient() {
-    guard let session = clientSession else { return }
-    clientSession = nil
-    world.close(1, of: session)
-    handle(.sourceLost)
-    if isFollowing { follow() }
-  }
-
-  /// Says goodbye, in either role, and ends.
-  func stop() {
-    switch machine.role {
-    case .active where machine.replication == .synced:
-      source.gate.close()
-      source.outgoing.append(.goodbye, body: [Goodbye.handover.rawValue])
-      flush()
-    case .standby:
-      if let session = clientSession {
-        clientStream.append(.goodbye, body: [Goodbye.leaving.rawValue])
-        world.send(clientStream.takeAll(), to: 0, of: session)
-      }
-    default: break
-    }
-    world.end(self, hostDies: false)
-  }
-
-  // MARK: Frames
-
-  func receive(_ bytes: [UInt8], at end: Int, of session: Session) {
-    guard session === (end == 0 ? serverSession : clientSession) else { return }
-    let box = session.incoming[end]
-    if world.scenario.sabotage == .acknowledgeBeforeFold, end == 1, box.isGreeted {
-      // It counts what has come and folds it when it has time.
-      box.late.append(bytes)
-      acknowledged += UInt64(bytes.count)
-      clientStream.appendNumber(.acknowledge, acknowledged)
-      world.send(clientStream.takeAll(), to: 0, of: session)
-      world.after(milliseconds: 1...60) { [weak self] in
-        guard let self, !box.late.isEmpty, clientSession === session else { return }
-        whenRunning { [weak self] in self?.fold(box.late.removeFirst(), at: end, of: session, box) }
-      }
-      return
-    }
-    fold(bytes, at: end, of: session, box)
-    if end == 1, clientSession === session, box.isGreeted, box.stream.position > acknowledged {
-      acknowledged = box.stream.position
-      clientStream.appendNumber(.acknowledge, acknowledged)
-      world.send(clientStream.takeAll(), to: 0, of: session)
-    }
-    if end == 0, serverSession === session {
-      letGo()
-      flush()
-      checkHandOver()
-    }
-  }
-
-  private func checkHandOver() {
-    if let position = handOverPosition, source.acknowledged >= position { handle(.handOverReady) }
-  }
-
-  private func fold(_ bytes: [UInt8], at end: Int, of session: Session, _ box: IncomingBox) {
-    var rest = bytes[...]
-    do {
-      while !rest.isEmpty {
-        let space = box.stream.space()
-        let count = min(rest.count, space.count)
-        space.copyBytes(from: rest.prefix(count))
-        box.stream.commit(count)
-        rest = rest.dropFirst(count)
-        while let frame = try box.stream.next() {
-          try end == 0 ? fromStandby(frame) : fromSource(frame, session, box)
-          guard session === (end == 0 ? serverSession : clientSession) else { return }
-        }
-      }
-    } catch {
-      world.violate("\(name) cannot follow the channel: \(error)")
-    }
-  }
-
-  private func fromStandby(_ frame: Frame) throws(ProtocolError) {
-    if frame.type == FrameType.goodbye.rawValue {
-      handle(.standbyLeft)
-      closeServer()
-    } else if try source.receive(frame) {
-      handle(.standbySynced)
-    }
-  }
-
-  private func fromSource(_ frame: Frame, _ session: Session, _ box: IncomingBox) throws(ProtocolError) {
-    guard box.isGreeted else {
-      let theirs = try Hello(frame)
-      box.isGreeted = true
-      box.stream.rebase(to: theirs.position)
-      acknowledged = theirs.position
-      replicaSource = session.server
-      replicaInstance = theirs.instance
-      return handle(.following(epoch: theirs.epoch, instance: theirs.instance))
-    }
-    switch try replica.fold(frame, now: now) {
-    case .synced?: handle(.syncCompleted)
-    case .goodbye(let kind)?: handle(kind == .handover ? .handedOver : .sourceLeft)
-    case .recorded?, .known?, .forgotten?, .began?, nil: break
-    }
-  }
-
   // MARK: Takeover
 
-  private func takeOver(_ takeover: PairMachine.Takeover) {
+  func takeOver(_ takeover: PairMachine.Takeover, _ ledgers: LedgerBook) {
     world.outcome.takeovers += 1
-    let wasComplete = replica.isComplete
-    let ledgers = replica.takeLedgers()
-    stopClient()
     let former = world.holder
     world.claim(self)
     world.check(takeover, by: self, ledgers, wasComplete: wasComplete, former: former)

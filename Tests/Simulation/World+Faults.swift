@@ -1,3 +1,4 @@
+import HostCore
 import Modelling
 import Pairing
 import Replication
@@ -48,8 +49,13 @@ extension World {
       guard let node = nodes[host], !node.isPaused else { return }
       note(node, "stops in order")
       node.stop()
-      after(milliseconds: 50...3000) { [self] in start(host) }
     }
+  }
+
+  /// Its daemon has ended in order, and is started again after a while.
+  func stopped(_ node: Node) {
+    end(node, hostDies: false)
+    after(milliseconds: 50...3000) { [self] in start(node.host) }
   }
 
   /// The daemon of a host ends where it stands, more often than not the active one.

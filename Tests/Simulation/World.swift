@@ -1,3 +1,4 @@
+import HostCore
 import Modelling
 import Pairing
 import Replication

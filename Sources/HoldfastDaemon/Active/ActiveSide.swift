@@ -250,7 +250,6 @@ final class ActiveSide {
 
   /// Another host owns the connections: ends them here without a packet.
   func abandonAll() {
-    path.isOwner = false
     for connection in table.all {
       connection.hangup?.cancel()
       connection.hangup = nil
@@ -263,6 +262,5 @@ final class ActiveSide {
       }
     }
     table.removeAll()
-    path.dropEgress()
   }
 }

@@ -1,3 +1,4 @@
+internal import HostCore
 internal import LinuxNetwork
 internal import Logging
 internal import Replication
@@ -19,9 +20,6 @@ final class PacketPath {
   private let sampler: Sampler
   private let logger: Logger
 
-  /// Whether this host owns the addresses. Then packets of flows without a ledger pass: their socket is being registered, or has
-  /// just ended. On any other host nobody answers.
-  var isOwner = false
   let leftovers: LeftoverFlows
   var interceptor: Interceptor?
   /// Makes the ledger of a doubted connection one that can be folded into, and says whether it is; the packet is else passed on
@@ -29,12 +27,6 @@ final class PacketPath {
   var onDoubted: ((LiveConnection) -> Bool)?
   /// A packet of this connection has passed that was not recorded.
   var onUnrecorded: ((LiveConnection) -> Void)?
-  /// Until when packets go, CLOCK_MONOTONIC, ns. A host that stood still looks around before it speaks, even if it was stopped in the
-  /// middle of a batch, and one that does not hear the standby does not go by its acknowledgements: what a successor has said since is
-  /// ahead of what would leave.
-  private var speaksUntil: UInt64 = 0
-  /// Packets stayed because it was later than that.
-  private var isHeldBack = false
 
   /// Packets that are no TCP segment, or came cut off, and were dropped.
   private(set) var refused: UInt64 = 0
@@ -136,20 +128,11 @@ final class PacketPath {
 
   /// Lets go what the standby's latest acknowledgement, or an opened gate, permits.
   func releaseEgress() throws(SystemCallError) {
-    isHeldBack = feed.source.gate.waitingCount > 0 && MonotonicClock.now > speaksUntil
-    if isHeldBack { return }
-    if let last = feed.source.gate.release() { try queue.acceptAll(upTo: last, in: egressQueue) }
+    if let last = feed.host.release(now: MonotonicClock.now) { try queue.acceptAll(upTo: last, in: egressQueue) }
   }
 
-  /// This host has looked around, and may speak for so long again.
-  func speak(until time: UInt64) {
-    speaksUntil = time
-    if isHeldBack { report { () throws(SystemCallError) in try releaseEgress() } }
-  }
-
-  /// Drops every packet that waits to leave: this host may no longer send.
-  func dropEgress() {
-    guard let last = feed.source.gate.forgetAll() else { return }
+  /// Drops packets that wait to leave: this host may no longer send.
+  func dropEgress(upTo last: UInt32) {
     report { () throws(SystemCallError) in try queue.dropAll(upTo: last, in: egressQueue) }
   }
 
@@ -276,10 +259,11 @@ final class PacketPath {
     }
   }
 
-  /// Whether a packet passes that is of no connection here.
+  /// Whether a packet passes that is of no connection here: on the active host its socket is being registered, or has just ended. On any
+  /// other host nobody answers.
   /// - Parameter header: nil for one that leaves.
   private func passes(_ flow: Flow, _ header: SegmentHeader? = nil) -> Bool {
-    guard isOwner else { return false }
+    guard feed.host.passage != .barred else { return false }
     guard leftovers.contains(flow) else { return true }
     // The peer begins anew: whatever used the flow before is over.
     guard let header, header.flags.contains(.syn), !header.flags.contains(.ack) else { return false }

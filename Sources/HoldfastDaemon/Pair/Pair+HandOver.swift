@@ -1,5 +1,6 @@
 internal import ControlAPI
 internal import HostConfiguration
+internal import HostCore
 internal import LinuxNetwork
 internal import Logging
 internal import Pairing
@@ -12,11 +13,6 @@ internal import SystemCalls
 /// taken input, becomes records like any other. When the standby has acknowledged the last of them the sockets here end without a
 /// packet, the addresses go, and the standby is told to go on. Until that moment this host can change its mind.
 extension Pair {
-  /// How long the standby may acknowledge nothing before it has acknowledged the last record, ns. As long as it goes on, so does
-  /// the move, however much there is to carry: calls on the sockets fail meanwhile, so going back would cost the applications
-  /// their connections.
-  private static let handOverPatience: UInt64 = 2_000_000_000
-
   /// Moves the pair to the other host.
   /// - Parameter completion: called once: when the other host is active, or with the reason why this one goes on.
   func switchover(completion: @escaping (Result<Void, ControlError>) -> Void) {
@@ -51,7 +47,7 @@ extension Pair {
   private static let doubtPatience: UInt64 = 2_000_000_000
   private static let doubtInterval: UInt64 = 20_000_000
 
-  func prepareHandOver() {
+  func standStill() {
     logger.event(
       .switchover, "switchover: \(moveReason ?? "the connections move to the other host")",
       metadata: ["connections": "\(table.count)", "epoch": "\(machine.epoch)"])
@@ -66,59 +62,11 @@ extension Pair {
       sendHeartbeat()
       nextHeartbeat = MonotonicClock.now + configuration.heartbeat.interval
     }
-    handOverPosition = feed.source.outgoing.position
-    awaitHandOver()
-    feed.flush()
-    checkHandOver()
+    handle(.stoodStill)
   }
 
-  /// Whether what applications do here counts. While the connections move they are about to be the other host's, and it does not.
-  var ownsItsConnections: Bool { machine.role == .active && !machine.isHandingOver }
-
-  /// The standby has acknowledged something.
-  func checkHandOver() {
-    guard machine.isHandingOver, let position = handOverPosition else { return }
-    if feed.source.acknowledged >= position { handle(.handOverReady) }
-  }
-
-  /// The standby has had time to acknowledge more.
-  func lookAtHandOver() {
-    guard feed.source.acknowledged > handOverProgress else { return handle(.handOverFailed) }
-    awaitHandOver()
-    onMoving?()
-  }
-
-  private func awaitHandOver() {
-    handOverProgress = feed.source.acknowledged
-    handOverTimer?.set(at: MonotonicClock.now + Self.handOverPatience)
-  }
-
-  func handOver() {
-    handOverTimer?.disarm()
-    handOverPosition = nil
-    feed.source.gate.close()
-    dropWhatWaitsForNeighbours()
-    // First nothing comes any more: a packet that met no socket would be answered with a reset.
-    holder.drop()
-    path.surrender()
-    active.abandonAll()
-    server?.sayGoodbye(.handover)
-    // What comes now is dropped.
-    path.isOwner = false
-    packets?.setEnabled(true)
-    server?.detach("this host has handed over")
-    logger.event(.roleChanged, "handed over", metadata: ["role": "fenced", "epoch": "\(machine.epoch)"])
-    leave()
-  }
-
-  func cancelHandOver() {
-    handOverTimer?.disarm()
-    handOverPosition = nil
-    active.resumeAll()
-    packets?.setEnabled(true)
-    logger.event(.switchover, level: .warning, "switchover failed: the connections go on here")
-    finishSwitchover(.failure(.notSynced(pair: name)))
-  }
+  /// Whether what applications do here counts.
+  var ownsItsConnections: Bool { feed.host.ownsConnections }
 
   func finishSwitchover(_ result: Result<Void, ControlError>) {
     let waiting = switchovers

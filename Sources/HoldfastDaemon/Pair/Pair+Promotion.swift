@@ -1,5 +1,6 @@
 internal import ControlAPI
 internal import HostConfiguration
+internal import HostCore
 internal import Logging
 internal import Pairing
 internal import SystemCalls

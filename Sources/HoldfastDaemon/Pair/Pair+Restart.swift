@@ -1,5 +1,6 @@
 internal import DaemonSupport
 internal import HostConfiguration
+internal import HostCore
 internal import LinuxNetwork
 internal import Logging
 internal import Pairing
@@ -14,9 +15,6 @@ internal import TCPModel
 /// stay so until the next daemon's table is in force. Applications may go on reading and writing meanwhile; both can be seen in
 /// the sockets afterwards.
 extension Pair {
-  /// How long the standby may take to acknowledge the last records, ns. It only saves retransmissions.
-  private static let restartAcknowledgement: UInt64 = 500_000_000
-
   /// - Parameter completion: called once: whether this host has connections to leave to the next daemon. If not, the pair has ended
   ///   as for a stop.
   func prepareRestart(completion: @escaping (Bool) -> Void) {
@@ -32,27 +30,17 @@ extension Pair {
       return stop { completion(false) }
     }
     onRestartReady = completion
-    restartPosition = feed.source.outgoing.position
-    restartTimer?.set(at: MonotonicClock.now + Self.restartAcknowledgement)
-    feed.flush()
-    checkRestart()
+    handle(.muted)
   }
 
-  /// The standby has acknowledged something, or is gone.
-  func checkRestart() {
-    guard onRestartReady != nil else { return }
-    if machine.role == .active, feed.source.phase == .synced, feed.source.acknowledged < restartPosition { return }
-    finishRestart()
-  }
-
-  func finishRestart() {
+  func restartReady(isKept: Bool) {
     guard let completion = onRestartReady else { return }
     onRestartReady = nil
-    restartTimer?.disarm()
-    guard machine.role == .active else { return completion(false) }
-    active.standbyMoved()
-    active.abandonRegistrations()
-    completion(true)
+    if isKept {
+      active.standbyMoved()
+      active.abandonRegistrations()
+    }
+    completion(isKept)
   }
 
   /// What the next daemon needs of this pair; nothing may happen to it any more.
@@ -83,7 +71,6 @@ extension Pair {
       return logger.warning("the connections of the daemon before this one are of an earlier epoch: they end")
     }
     active.resume(epoch: image.epoch, counter: image.counter)
-    path.isOwner = true
     holder.resume()
     for (connection, socket) in zip(image.connections, sockets) {
       do {

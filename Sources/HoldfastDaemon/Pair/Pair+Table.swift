@@ -1,4 +1,5 @@
 internal import HostConfiguration
+internal import HostCore
 internal import LinuxNetwork
 internal import Logging
 internal import Pairing
@@ -37,18 +38,14 @@ extension Pair {
   /// them from the moment that the address is here.
   func wants(_ flow: Flow) -> Bool {
     table[flow] != nil || active.registrar.isRegistering(flow) || leftovers.contains(flow)
-      || client?.replica.ledgers[flow] != nil || client?.formerFlows.contains(flow) ?? false
-      || takeover?.ledgers[flow] != nil
+      || feed.host.leader.knows(flow) || takeover?.ledgers[flow] != nil
   }
 
   private var allFlows: Set<Flow> {
     var all = leftovers.all
     all.formUnion(table.all.map(\.ledger.flow))
     all.formUnion(active.registrar.flowsUnderWay)
-    if let client {
-      all.formUnion(client.replica.ledgers.all.map(\.flow))
-      all.formUnion(client.formerFlows)
-    }
+    all.formUnion(feed.host.leader.flows)
     if let takeover { all.formUnion(takeover.ledgers.all.map(\.flow)) }
     return all
   }
@@ -69,7 +66,7 @@ extension Pair {
   private func touched(_ reason: String) -> Int {
     // What a standby holds is what the active host has recorded, whatever is in this host's table.
     guard machine.role == .active, table.count > 0 else { return 0 }
-    if machine.isHandingOver { handle(.handOverFailed) }
+    if machine.isHandingOver { handle(.cannotMove) }
     guard machine.role == .active else { return 0 }
     return doubts.raiseAll(reason)
   }
@@ -111,16 +108,8 @@ extension Pair {
     doubts.raise(one: connection, "a packet has passed unrecorded")
   }
 
-  /// Whether the table is in force has changed: a standby without one could not hold what comes for its connections.
+  /// Whether the table is in force has changed.
   private func forceChanged() {
-    machine.isTableMissing = flows.problem != nil
-    sendHeartbeat()
-    guard machine.role == .standby else { return }
-    if flows.problem != nil {
-      client?.sayGoodbye()
-      client?.stop()
-    } else {
-      client?.follow()
-    }
+    handle(.table(isInForce: flows.problem == nil))
   }
 }

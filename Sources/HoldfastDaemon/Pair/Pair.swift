@@ -2,6 +2,7 @@ internal import ControlAPI
 internal import DaemonSupport
 internal import Glibc
 internal import HostConfiguration
+internal import HostCore
 internal import LinuxNetwork
 internal import Logging
 internal import Pairing
@@ -20,9 +21,10 @@ final class Pair {
   let doubts: Doubts
   let sender: RawSender
 
-  var machine: PairMachine
-  private var epochs: EpochFile
+  var epochs: EpochFile
   let feed: ReplicationFeed
+  var isPerforming = false
+  var settledReactions: UInt64 = 0
   let table = ConnectionTable()
   let sampler: Sampler
   let optionWatch: OptionWatch
@@ -76,11 +78,6 @@ final class Pair {
   var rejections = LogThrottle()
   /// Whoever asked for the switchover that is under way.
   var switchovers: [(Result<Void, ControlError>) -> Void] = []
-  /// The stream position at which the standby holds everything.
-  var handOverPosition: UInt64?
-  /// How far the standby had come when that was last looked at.
-  var handOverProgress: UInt64 = 0
-  var handOverTimer: Timer?
   /// The daemon waits for the switchover before it ends.
   var onHandedOver: (() -> Void)?
   /// A move takes its time, and goes on.
@@ -88,13 +85,9 @@ final class Pair {
   var peerName: String?
   /// The daemon waits for the last acknowledgements before it ends, to start again.
   var onRestartReady: ((Bool) -> Void)?
-  var restartPosition: UInt64 = 0
-  var restartTimer: Timer?
   /// Peers are asked again where they are.
   var questions: Timer?
   var questionInterval: UInt64 = 0
-  /// What the daemon before this one has left is not known to be current yet, and the addresses not to be this host's.
-  private var isResuming: Bool
   /// Has what this host is active for kept for the next daemon, if this one crashes.
   var keep: SocketKeep? {
     didSet {
@@ -137,8 +130,7 @@ final class Pair {
     // A later epoch that this host has heard of is the end of what it had.
     let known = epochs.epoch
     let image = image.flatMap { $0.epoch >= known ? $0 : nil }
-    isResuming = image != nil
-    machine =
+    let machine =
       if let image {
         PairMachine(
           rulesOfMachine, instance: instance, resuming: image.epoch,
@@ -147,7 +139,7 @@ final class Pair {
         PairMachine(rulesOfMachine, instance: instance, epoch: epochs.epoch, now: MonotonicClock.now)
       }
     pathWatch = PathWatch(paths: configuration.heartbeat.paths.count, deadAfter: configuration.heartbeat.deadAfter)
-    feed = try ReplicationFeed(gateIsOpen: false, loop: loop)
+    feed = try ReplicationFeed(Host(machine), loop: loop)
     sampler = try Sampler(feed: feed, loop: loop)
     optionWatch = try OptionWatch(table: table, feed: feed, loop: loop)
     path = try PacketPath(
@@ -198,42 +190,18 @@ final class Pair {
       identity: ReplicationServer.Identity(
         hello: { [unowned self] in hello }, isSource: { [unowned self] in machine.role == .active }), logger: logger)
     server.onAttach = { [weak self] hello in self?.attached(hello) }
-    server.onSyncEnding = { [weak self] in self?.handle(.syncEnding) }
-    server.onSynced = { [weak self] in self?.handle(.standbySynced) }
-    server.onAcknowledge = { [weak self] in self?.acknowledged() }
-    server.onGoodbye = { [weak self] in self?.handle(.standbyLeft) }
-    server.onDetach = { [weak self] reason, stalled in self?.detached(reason, stalled: stalled) }
+    server.onEffects = { [weak self] in self?.perform() }
     self.server = server
     let client = try ReplicationClient(
       local: configuration.replication.local.address, peer: configuration.replication.peer, security: security,
-      loop: loop,
-      hello: { [unowned self] in hello }, logger: logger)
-    client.onFollowing = { [weak self] source in
-      self?.handle(.following(epoch: source.epoch, instance: source.instance))
-    }
-    client.onConnection = { [weak self] flow in
-      self?.neighbourhood.learn(flow.peer.address)
-      self?.flows.changed(flow)
-    }
-    client.onForgotten = { [weak self] flow in self?.flows.changed(flow) }
-    client.onSynced = { [weak self] in self?.handle(.syncCompleted) }
-    client.onDetach = { [weak self] reason in
-      self?.logger.warning("lost the active host's stream", metadata: ["reason": "\(reason)"])
-      self?.handle(.sourceLost)
-    }
-    client.onGoodbye = { [weak self] kind in self?.handle(kind == .handover ? .handedOver : .sourceLeft) }
+      loop: loop, feed: feed, hello: { [unowned self] in hello }, logger: logger)
+    client.onEffects = { [weak self] in self?.perform() }
     self.client = client
     ticker = try loop.addTimer(priority: LoopPriority.heartbeat, description: "tick of \(name)") { [weak self] in
       self?.tick()
     }
-    handOverTimer = try loop.addTimer(priority: LoopPriority.control, description: "switchover of \(name)") {
-      [weak self] in self?.lookAtHandOver()
-    }
     promotionTimer = try loop.addTimer(priority: LoopPriority.control, description: "promotion of \(name)") {
       [weak self] in self?.promotionTimedOut()
-    }
-    restartTimer = try loop.addTimer(priority: LoopPriority.control, description: "restart of \(name)") { [weak self] in
-      self?.finishRestart()
     }
     questions = try loop.addTimer(priority: LoopPriority.background, description: "questions of \(name)") {
       [weak self] in
@@ -252,6 +220,8 @@ final class Pair {
 
   var name: String { configuration.name }
 
+  var machine: PairMachine { _read { yield feed.host.machine } }
+
   private var hello: Hello {
     Hello(
       node: node, pair: name, instance: instance, epoch: machine.epoch, position: 0,
@@ -262,25 +232,12 @@ final class Pair {
     reportTrust()
     connectArbiter()
     arbiter?.start()
+    epochs.record(machine.epoch)
     tick()
     catchUp()
   }
 
   // MARK: Events
-
-  func handle(_ event: PairMachine.Event) {
-    let actions = machine.handle(event, now: MonotonicClock.now)
-    epochs.record(machine.epoch)
-    perform(actions)
-    settlePermission()
-    if isResuming, !machine.isResumed {
-      isResuming = false
-      // Whatever became of the addresses meanwhile, they are here.
-      if machine.role == .active { takeBack() }
-    }
-    keep?.roleChanged(self)
-    onStatusChange?()
-  }
 
   private func tick() {
     heartbeats.drainAll()
@@ -288,29 +245,11 @@ final class Pair {
     // No more than was listened to.
     let observed = min(now - lastTick, 2 * configuration.heartbeat.interval)
     lastTick = now
-    detachStalled(observed)
     lookAtPaths(observed)
     lookAtLinks(observed)
     lookAtPeersTable()
-    handle(.tick)
-    renewSpeech()
-    sendHeartbeat()
+    handle(.tick(observed: observed))
     ticker?.set(at: MonotonicClock.now + configuration.heartbeat.interval)
-  }
-
-  /// This host has looked around, and may speak a little longer: for itself, or as long as it hears the standby.
-  func renewSpeech() {
-    let alone = MonotonicClock.now + configuration.heartbeat.deadAfter
-    path.speak(until: feed.source.gate.isOpen ? alone : min(alone, machine.trustsAcknowledgementsUntil))
-  }
-
-  /// A standby that lives but no longer acknowledges keeps the connections mute as one that is gone does.
-  private func detachStalled(_ observed: UInt64) {
-    server?.observe(observed)
-    guard configuration.solo.policy == .allow, let server, server.stalled >= machine.configuration.patience else {
-      return
-    }
-    server.detach("it has not acknowledged anything for \(server.stalled / 1_000_000) ms")
   }
 
   private func lookAtPaths(_ observed: UInt64) {
@@ -334,23 +273,6 @@ final class Pair {
   private func attached(_ hello: Hello) {
     peerName = hello.node
     logger.event(.peerConnected, "standby connected", metadata: ["peer": "\(hello.node)"])
-    handle(.channelUp)
-  }
-
-  private func detached(_ reason: String, stalled: UInt64) {
-    logger.event(.peerLost, level: .warning, "standby lost", metadata: ["reason": "\(reason)"])
-    active.standbyMoved()
-    packets?.setEnabled(true)
-    handle(.channelDown(silence: stalled))
-    checkRestart()
-  }
-
-  /// After each burst of acknowledgements, and when congestion ends.
-  private func acknowledged() {
-    active.standbyMoved()
-    packets?.setEnabled(!feed.source.isCongested && !machine.isHandingOver)
-    checkHandOver()
-    checkRestart()
   }
 
   // MARK: What the control socket asks

@@ -1,5 +1,6 @@
 internal import ControlAPI
 internal import HostConfiguration
+internal import HostCore
 internal import Pairing
 internal import Replication
 internal import SystemCalls
@@ -14,7 +15,7 @@ extension Pair {
       peer: peerName,
       addresses: configuration.addresses.map { "\($0)" }, connections: table.count,
       protected: table.all.reduce(0) { $0 + (isProtected($1) ? 1 : 0) },
-      ledgers: client?.replica.ledgers.count ?? 0, security: configuration.replication.security == .none ? .none : .tls,
+      ledgers: feed.host.leader.replica.ledgers.count, security: configuration.replication.security == .none ? .none : .tls,
       refusedConnections: server?.refused ?? 0,
       rejectedHeartbeats: RejectedHeartbeats(
         malformed: heartbeats.rejected.malformed, forged: heartbeats.rejected.forged,
@@ -44,7 +45,7 @@ extension Pair {
       case .detached: feed.source.gate.isOpen ? .exposed : .waiting
       }
     case .standby:
-      if client?.replica.isComplete ?? false {
+      if feed.host.leader.replica.isComplete {
         client?.isAttached ?? false ? .synced : .stale
       } else {
         client?.isAttached ?? false ? .syncing : .waiting
@@ -77,15 +78,15 @@ extension Pair {
       }
     }
     guard let client else { return [] }
-    let current = client.isAttached && client.replica.isComplete
-    return client.replica.ledgers.all.map {
+    let current = client.isAttached && feed.host.leader.replica.isComplete
+    return feed.host.leader.replica.ledgers.all.map {
       ConnectionInfo($0, pair: name, live: nil, protected: current && $0.obstacle == nil, lag: 0)
     }
   }
 
   /// One line for the service manager.
   var summary: String {
-    let connections = machine.role == .active ? table.count : (client?.replica.ledgers.count ?? 0)
+    let connections = machine.role == .active ? table.count : feed.host.leader.replica.ledgers.count
     return "\(machine.role) for \(name) (\(connections) connections, \(replicationState))"
   }
 }

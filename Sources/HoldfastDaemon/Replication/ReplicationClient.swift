@@ -1,3 +1,4 @@
+internal import HostCore
 internal import LinuxNetwork
 internal import Logging
 internal import Replication
@@ -11,51 +12,36 @@ final class ReplicationClient {
   private let security: ChannelSecurity
   private let loop: EventLoop
   private let logger: Logger
+  private let feed: ReplicationFeed
   private let hello: () -> Hello
   private var retry: Timer?
 
   private var connecting: (socket: StreamSocket, events: IOSource)?
   private var session: ChannelSession?
   private var outgoing = OutgoingStream()
-  private var acknowledged: UInt64 = 0
-  /// Something has come that the active host may hold a packet, or an answer, for.
-  private var isAwaited = false
   private var linger: Timer?
   private var isLingering = false
-  private(set) var replica = Replica()
-  /// Flows of the ledgers that a sync replaces.
-  private(set) var formerFlows: Set<Flow> = []
-  private(set) var source: Hello?
   private var isFollowing = false
   private var lastFailure: String?
 
-  /// The active host answered: its stream begins.
-  var onFollowing: ((Hello) -> Void)?
-  /// A connection has become known.
-  var onConnection: ((Flow) -> Void)?
-  /// A connection is known no longer.
-  var onForgotten: ((Flow) -> Void)?
-  var onSynced: (() -> Void)?
-  var onGoodbye: ((Goodbye) -> Void)?
-  /// The channel broke: the ledgers are no longer current.
-  var onDetach: ((String) -> Void)?
+  /// The host has something to be done.
+  var onEffects: (() -> Void)?
 
   private static let retryInterval: UInt64 = 100_000_000
   private static let connectTimeout: UInt64 = 1_000_000_000
   /// How long an acknowledgement that nobody waits for may wait for one that somebody does, ns: the records of a request are
   /// then acknowledged with those of its answer, and the active host is not disturbed between the two.
   private static let lingering: UInt64 = 1_000_000
-  /// Bytes whose acknowledgement does not wait.
-  private static let lingeringLimit: UInt64 = 1 << 16
 
   init(
-    local: IPAddress, peer: Endpoint, security: ChannelSecurity, loop: EventLoop, hello: @escaping () -> Hello,
-    logger: Logger
+    local: IPAddress, peer: Endpoint, security: ChannelSecurity, loop: EventLoop, feed: ReplicationFeed,
+    hello: @escaping () -> Hello, logger: Logger
   ) throws(SystemCallError) {
     self.local = local
     self.peer = peer
     self.security = security
     self.loop = loop
+    self.feed = feed
     self.hello = hello
     self.logger = logger
     retry = try loop.addTimer(priority: LoopPriority.background, description: "replication retry") { [weak self] in
@@ -68,7 +54,8 @@ final class ReplicationClient {
     }
   }
 
-  var isAttached: Bool { session != nil && source != nil }
+  var isAttached: Bool { session != nil && hasBegun }
+  private var hasBegun: Bool { feed.host.leader.hello != nil }
 
   /// Connects, and again whenever the connection ends, until `stop`.
   func follow() {
@@ -90,32 +77,15 @@ final class ReplicationClient {
 
   /// Tells the active host that this one stops: it need not wait for it.
   func sayGoodbye() {
-    guard source != nil else { return }
+    guard hasBegun else { return }
     outgoing.append(.goodbye, body: [Goodbye.leaving.rawValue])
     flush()
-  }
-
-  /// The ledgers, for a takeover; following ends.
-  func takeLedgers() -> LedgerBook {
-    let ledgers = replica.takeLedgers()
-    let former = formerFlows
-    formerFlows = []
-    for flow in former { onForgotten?(flow) }
-    stop()
-    return ledgers
-  }
-
-  func forgetLedgers() {
-    let flows = formerFlows.union(replica.ledgers.all.map(\.flow))
-    formerFlows = []
-    replica.reset()
-    for flow in flows { onForgotten?(flow) }
   }
 
   private func attempt() {
     guard isFollowing else { return }
     if let session {
-      if source == nil { session.close("no hello within \(Self.connectTimeout / 1_000_000_000) s") }
+      if !hasBegun { session.close("no hello within \(Self.connectTimeout / 1_000_000_000) s") }
       return
     }
     connecting?.events.cancel()
@@ -148,8 +118,7 @@ final class ReplicationClient {
       try socket.finishConnect()
       let session = try ChannelSession(security.connected(socket), loop: loop)
       self.session = session
-      source = nil
-      acknowledged = 0
+      feed.host.handle(.sourceConnecting, now: MonotonicClock.now)
       outgoing = OutgoingStream()
       session.onFrame = { [weak self] frame throws(ProtocolError) in try self?.take(frame) }
       session.onBurst = { [weak self] in self?.acknowledgeSoon() }
@@ -167,68 +136,37 @@ final class ReplicationClient {
   }
 
   private func closed(_ reason: String) {
-    let wasAttached = source != nil
     session = nil
-    source = nil
-    if wasAttached {
-      lastFailure = nil
-      onDetach?(reason)
-    }
+    if hasBegun { lastFailure = nil }
+    feed.host.handle(.sourceEnded(reason: reason), now: MonotonicClock.now)
+    carryOn()
     failed(reason)
   }
 
-  private func take(_ frame: Frame) throws(ProtocolError) {
-    guard source != nil else { return try greet(frame) }
-    let event = try replica.fold(frame, now: MonotonicClock.now)
-    if case .recorded(let isAwaited)? = event {
-      if isAwaited { self.isAwaited = true }
-      return
-    }
-    isAwaited = true
-    switch event {
-    case .known(let flow)?: onConnection?(flow)
-    case .forgotten(let flow)?: onForgotten?(flow)
-    // Nothing is said of flows that a new sync begins with: they stay in the table until it has ended.
-    case .began(let former)?: formerFlows.formUnion(former)
-    case .synced?:
-      for flow in formerFlows { onForgotten?(flow) }
-      formerFlows = []
-      onSynced?()
-    case .goodbye(let kind)?: onGoodbye?(kind)
-    case .recorded?, nil: break
-    }
+  @inline(__always)
+  private func carryOn() {
+    if feed.host.hasNext { onEffects?() }
   }
 
-  private func greet(_ frame: Frame) throws(ProtocolError) {
-    if frame.type == FrameType.refuse.rawValue {
-      throw .refused(String(decoding: frame.body.prefix(1024), as: UTF8.self))
+  private func take(_ frame: Frame) throws(ProtocolError) {
+    if let position = try feed.host.receive(fromSource: frame, now: MonotonicClock.now) {
+      retry?.disarm()
+      lastFailure = nil
+      session?.rebase(to: position)
     }
-    let theirs = try Hello(frame)
-    let ours = hello()
-    guard theirs.pair == ours.pair else {
-      throw .refused("\(peer) replicates pair \"\(theirs.pair)\", not \"\(ours.pair)\"")
-    }
-    retry?.disarm()
-    lastFailure = nil
-    session?.rebase(to: theirs.position)
-    acknowledged = theirs.position
-    source = theirs
-    onFollowing?(theirs)
-    logger.info("following", metadata: ["peer": "\(theirs.node)", "epoch": "\(theirs.epoch)"])
+    carryOn()
   }
 
   private func acknowledgeSoon() {
-    if isAwaited || (session?.position ?? 0) - acknowledged >= Self.lingeringLimit { return acknowledge() }
+    if feed.host.mustAcknowledge(session?.position ?? 0) { return acknowledge() }
     guard !isLingering else { return }
     isLingering = true
     linger?.set(at: MonotonicClock.now + Self.lingering)
   }
 
   private func acknowledge() {
-    guard let session, source != nil, session.position > acknowledged else { return }
-    isAwaited = false
-    acknowledged = session.position
-    outgoing.appendNumber(.acknowledge, acknowledged)
+    guard let session, feed.host.acknowledge(session.position) else { return }
+    outgoing.appendNumber(.acknowledge, session.position)
     flush()
   }
 }

@@ -1,10 +1,10 @@
-internal import LinuxNetwork
+internal import HostCore
 internal import Replication
 internal import SystemCalls
 
-/// The stream that everything on the active host writes its records to, and the way to get it moving.
+/// The host of the pair, with the stream that everything on the active host writes its records to, and the way to get it moving.
 final class ReplicationFeed {
-  var source: ReplicationSource
+  var host: Host
   /// Sends what is due; set by the channel while a standby is attached.
   var onFlush: (() -> Void)?
   private var linger: Timer?
@@ -15,12 +15,17 @@ final class ReplicationFeed {
   /// Bytes that do not wait.
   private static let lingeringLimit = 1 << 16
 
-  init(gateIsOpen: Bool, loop: EventLoop) throws(SystemCallError) {
-    source = ReplicationSource(gateIsOpen: gateIsOpen)
+  init(_ host: consuming Host, loop: EventLoop) throws(SystemCallError) {
+    self.host = host
     linger = try loop.addTimer(priority: LoopPriority.replication, description: "replication linger") { [weak self] in
       self?.isLingering = false
       self?.flush()
     }
+  }
+
+  var source: ReplicationSource {
+    @inline(__always) _read { yield host.source }
+    @inline(__always) _modify { yield &host.source }
   }
 
   @inline(__always)

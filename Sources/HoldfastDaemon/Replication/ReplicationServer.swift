@@ -1,4 +1,5 @@
 internal import DaemonSupport
+internal import HostCore
 internal import LinuxNetwork
 internal import Logging
 internal import Replication
@@ -34,20 +35,8 @@ final class ReplicationServer {
 
   /// Called with the standby's hello when one is attached.
   var onAttach: ((Hello) -> Void)?
-  /// The end of the sync is about to be written.
-  var onSyncEnding: (() -> Void)?
-  /// The sync is complete.
-  var onSynced: (() -> Void)?
-  /// The standby acknowledged something.
-  var onAcknowledge: (() -> Void)?
-  /// The standby stops on purpose; it is detached right after.
-  var onGoodbye: (() -> Void)?
-  /// With the time, ns, for which the standby is known not to have acknowledged what it was sent.
-  var onDetach: ((_ reason: String, _ stalled: UInt64) -> Void)?
-
-  /// For how long nothing was acknowledged although something should have been, in observed ns.
-  private(set) var stalled: UInt64 = 0
-  private var lastAcknowledged: UInt64 = 0
+  /// The host has something to be done.
+  var onEffects: (() -> Void)?
 
   /// Connections that were refused.
   private(set) var refused = 0
@@ -82,25 +71,16 @@ final class ReplicationServer {
   /// Ends the standby's session; it may connect again.
   func detach(_ reason: String) { standby?.close(reason) }
 
-  /// Time has passed: watches whether acknowledgements keep coming.
-  /// - Parameter observed: ns in which they could have been heard.
-  func observe(_ observed: UInt64) {
-    let isMoving = feed.source.acknowledged != lastAcknowledged || feed.source.lag == 0
-    lastAcknowledged = feed.source.acknowledged
-    stalled = isMoving ? 0 : stalled + observed
-  }
-
-  /// Says goodbye and sends it, as far as the transport takes it at once.
-  func sayGoodbye(_ kind: Goodbye) {
-    guard standby != nil else { return }
-    feed.source.outgoing.append(.goodbye, body: [kind.rawValue])
-    flush()
-  }
-
   private func flush() {
-    guard let standby else { return }
-    if feed.source.pump(table.ledgers, now: MonotonicClock.now) { onSyncEnding?() }
-    if let failure = standby.flush(&feed.source.outgoing) { standby.close(failure) }
+    guard standby != nil else { return }
+    feed.host.pump(table.ledgers, now: MonotonicClock.now)
+    carryOn()
+    if let standby, let failure = standby.flush(&feed.host.source.outgoing) { standby.close(failure) }
+  }
+
+  @inline(__always)
+  private func carryOn() {
+    if feed.host.hasNext { onEffects?() }
   }
 
   private func acceptAll() {
@@ -162,17 +142,21 @@ final class ReplicationServer {
     standby?.close("the standby connected again")
     strangers[ObjectIdentifier(session)] = nil
     standby = session
-    session.onFrame = { [weak self] frame throws(ProtocolError) in try self?.acknowledged(frame) }
+    session.onFrame = { [weak self] frame throws(ProtocolError) in
+      guard let self else { return }
+      try feed.host.receive(fromStandby: frame)
+      carryOn()
+    }
     session.onWritable = { [weak self] in self?.flush() }
     session.onClose = { [weak self] reason in
       guard let self else { return }
       standby = nil
-      feed.source.detach()
-      onDetach?(reason, stalled)
+      feed.host.handle(.standbyEnded(reason: reason), now: MonotonicClock.now)
+      carryOn()
     }
-    stalled = 0
-    feed.source.attach(ours, connections: table.ledgers.all.map(\.identity.id))
     onAttach?(theirs)
+    feed.host.attach(ours, connections: table.ledgers.all.map(\.identity.id))
+    carryOn()
     flush()
   }
 
@@ -188,15 +172,5 @@ final class ReplicationServer {
       return "connections with microsecond timestamps need Linux 6.7 or later on \(theirs.node)"
     }
     return nil
-  }
-
-  private func acknowledged(_ frame: Frame) throws(ProtocolError) {
-    if frame.type == FrameType.goodbye.rawValue {
-      onGoodbye?()
-      standby?.close("the standby said goodbye")
-      return
-    }
-    if try feed.source.receive(frame) { onSynced?() }
-    onAcknowledge?()
   }
 }

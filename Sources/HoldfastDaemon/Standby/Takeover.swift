@@ -73,7 +73,6 @@ final class Takeover {
 
   /// From here on packets of known connections are kept until their sockets stand.
   func hold() {
-    path.isOwner = true
     path.interceptor = { [weak self] packet, segment, flow in self?.intercept(packet, segment, flow) }
   }
 

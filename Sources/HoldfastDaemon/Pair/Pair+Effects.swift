@@ -1,5 +1,6 @@
 internal import ControlAPI
 internal import HostConfiguration
+internal import HostCore
 internal import LinuxNetwork
 internal import Logging
 internal import Pairing
@@ -7,79 +8,128 @@ internal import Replication
 internal import SystemCalls
 internal import TCPModel
 
+/// What the core's effects come to on this host.
 extension Pair {
-  /// Carries out what the machine decided, in order.
-  func perform(_ actions: [PairMachine.Action]) {
-    for action in actions { perform(action) }
+  func handle(_ event: Host.Event) {
+    feed.host.handle(event, now: MonotonicClock.now)
+    perform()
   }
 
-  private func perform(_ action: PairMachine.Action) {
-    report(action)
-    switch action {
+  /// Carries out what is to be done. What is reported meanwhile is carried out here, too, right after what it was reported from.
+  func perform() {
+    guard !isPerforming else { return }
+    isPerforming = true
+    while let effect = feed.host.next(now: MonotonicClock.now) { perform(effect) }
+    isPerforming = false
+    packets?.setEnabled(feed.host.takesPackets)
+    guard feed.host.reactions != settledReactions else { return }
+    settledReactions = feed.host.reactions
+    settlePermission()
+    keep?.roleChanged(self)
+    onStatusChange?()
+  }
+
+  private func perform(_ effect: Host.Effect) {
+    switch effect {
+    case .packetsMayGo: active.standbyMoved()
+    case .flush: feed.flush()
+    case .drop(let last): path.dropEgress(upTo: last)
+    case .flowsChanged(let changed): changed.forEach(flowChanged)
+    case .sendHeartbeat: sendHeartbeat()
+    case .keepEpoch(let epoch): epochs.record(epoch)
+    case .becomeActive, .takeOver, .becomeStandby, .startOver, .fence, .takeBack, .dropAddresses, .endLeftovers:
+      changeRole(effect)
+    case .standStill: standStill()
+    case .goOn:
+      active.resumeAll()
+      logger.event(.switchover, level: .warning, "switchover failed: the connections go on here")
+    case .recordLate: path.surrender()
+    case .abandonConnections: active.abandonAll()
+    case .unprotectConnections: active.unprotectAll()
+    case .moving: onMoving?()
+    case .handedOver:
+      logger.event(.roleChanged, "handed over", metadata: ["role": "fenced", "epoch": "\(machine.epoch)"])
+      leave()
+    case .switchoverEnded(let isMoved): finishSwitchover(isMoved ? .success(()) : .failure(.notSynced(pair: name)))
+    case .restartReady(let isKept): restartReady(isKept: isKept)
+    case .closeStandby(let reason):
+      logger.event(.peerLost, level: .warning, "standby lost", metadata: ["reason": "\(reason)"])
+      server?.detach(reason)
+      active.standbyMoved()
+    case .follow: client?.follow()
+    case .stopFollowing: client?.stop()
+    case .leaveSource(let reason): client?.leave(reason)
+    case .sayGoodbyeToSource: client?.sayGoodbye()
+    case .following(let node, let epoch):
+      logger.info("following", metadata: ["peer": "\(node)", "epoch": "\(epoch)"])
+    case .sourceLost(let reason):
+      logger.warning("lost the active host's stream", metadata: ["reason": "\(reason)"])
+    case .replicationChanged(let phase):
+      logger.event(
+        .replicationChanged, level: phase == .synced || phase == .syncing ? .notice : .warning, "replication \(phase)",
+        metadata: ["epoch": "\(machine.epoch)", "connections": "\(table.count)"])
+      onEvent?(.replication, "\(phase)")
+    case .ask(let question): ask(question)
+    case .note(let note): report(note)
+    }
+  }
+
+  private func changeRole(_ effect: Host.Effect) {
+    switch effect {
     case .becomeActive(let epoch, let reason):
+      onEvent?(.role, "active in epoch \(epoch): \(reason)")
       logger.event(.roleChanged, "active", metadata: ["role": "active", "epoch": "\(epoch)", "reason": "\(reason)"])
-      client?.stop()
-      client?.forgetLedgers()
       finishSwitchover(.failure(.notSynced(pair: name)))
       active.epoch = epoch
-      path.isOwner = true
       holder.take()
-    case .takeOver(let decision): takeOver(decision)
+    case .takeOver(let decision, let ledgers):
+      onEvent?(.role, "active in epoch \(decision.epoch), takes over: \(decision.reason)")
+      takeOver(decision, ledgers)
     case .becomeStandby(let reason):
+      onEvent?(.role, "standby: \(reason)")
       logger.event(.roleChanged, "standby", metadata: ["role": "standby", "reason": "\(reason)"])
-      becomeStandby()
+      neighbourhood.forget()
     case .startOver(let reason):
       logger.event(
         .roleChanged, level: .warning, "starting: waits for the other host",
         metadata: ["role": "starting", "reason": "\(reason)"])
-      client?.stop()
-      client?.forgetLedgers()
     case .fence(let reason):
+      onEvent?(.role, "fenced: \(reason)")
       logger.event(
         .fenced, level: .error, "fenced: another host owns the connections",
         metadata: ["role": "fenced", "reason": "\(reason)"])
-      fence()
-    case .openGate:
-      feed.source.gate.open()
-      renewSpeech()
-      active.standbyMoved()
-    case .holdGate: feed.source.gate.close()
-    case .prepareHandOver: prepareHandOver()
-    case .cancelHandOver: cancelHandOver()
-    case .handOver: handOver()
-    case .leaveSource(let reason): client?.leave(reason)
-    case .detachStandby(let reason): server?.detach(reason)
-    case .setReplication(let phase):
-      logger.event(
-        .replicationChanged, level: phase == .synced || phase == .syncing ? .notice : .warning, "replication \(phase)",
-        metadata: ["epoch": "\(machine.epoch)", "connections": "\(table.count)"])
-    case .sendHeartbeat: sendHeartbeat()
-    case .ask(let question): ask(question)
-    case .note(.notPermitted(let purpose, let reason)): notPermitted(purpose, reason)
-    case .note(.pathAlive): break  // `lookAtPaths` says so.
-    case .note(.movesToReachable(let node)): movesToReachable(node)
-    case .note(.conflict(let node, let epoch)):
+      takeover = nil
+      path.interceptor = nil
+    case .takeBack: takeBack()
+    case .dropAddresses:
+      dropWhatWaitsForNeighbours()
+      holder.drop()
+    case .endLeftovers: endLeftovers()
+    default: break
+    }
+  }
+
+  private func report(_ note: PairMachine.Note) {
+    switch note {
+    case .notPermitted(let purpose, let reason): notPermitted(purpose, reason)
+    case .pathAlive: break  // `lookAtPaths` says so.
+    case .movesToReachable(let node): movesToReachable(node)
+    case .conflict(let node, let epoch):
       logger.event(
         .splitBrainDetected, level: .error, "the peer is active too, in an earlier epoch",
         metadata: ["peer": "\(node)", "epoch": "\(epoch)"])
     }
   }
 
-  private func report(_ action: PairMachine.Action) {
-    switch action {
-    case .becomeActive(let epoch, let reason): onEvent?(.role, "active in epoch \(epoch): \(reason)")
-    case .takeOver(let decision): onEvent?(.role, "active in epoch \(decision.epoch), takes over: \(decision.reason)")
-    case .becomeStandby(let reason): onEvent?(.role, "standby: \(reason)")
-    case .fence(let reason): onEvent?(.role, "fenced: \(reason)")
-    case .setReplication(let phase): onEvent?(.replication, "\(phase)")
-    default: break
-    }
+  /// A flow may have a ledger on this standby, or none any more.
+  private func flowChanged(_ flow: Flow) {
+    if feed.host.leader.replica.ledgers[flow] != nil { neighbourhood.learn(flow.peer.address) }
+    flows.changed(flow)
   }
 
   /// Goes on in the peer's place.
-  private func takeOver(_ decision: PairMachine.Takeover) {
+  private func takeOver(_ decision: PairMachine.Takeover, _ ledgers: LedgerBook) {
     let begun = MonotonicClock.now
-    let ledgers = client?.takeLedgers() ?? LedgerBook()
     logger.event(
       .takeoverStarted, level: .warning, "taking over",
       metadata: [
@@ -105,7 +155,7 @@ extension Pair {
       holder.whenUsable { [weak takeover] in takeover?.start() }
     } catch {
       logger.event(.takeoverFailed, level: .critical, "takeover failed", metadata: ["error": "\(error)"])
-      path.isOwner = true
+      handle(.takeoverEnded)
       holder.take()
       for ledger in ledgers.all { flows.changed(ledger.flow) }
     }
@@ -136,7 +186,7 @@ extension Pair {
   /// One entry says what happened and how long it took.
   private func completed(_ result: Takeover.Result, _ decision: PairMachine.Takeover) {
     takeover = nil
-    onStatusChange?()
+    handle(.takeoverEnded)
     reportLost(result.lost)
     logger.event(
       .takeoverCompleted, "takeover complete",
@@ -159,16 +209,6 @@ extension Pair {
       onEvent?(.lost, "connection \(name) of \(ledger.flow.peer): \(reason)")
       if !ledger.wasReset { farewells?.add(ledger) }
     }
-  }
-
-  private func becomeStandby() {
-    path.isOwner = false
-    neighbourhood.forget()
-    server?.detach("this host is standby")
-    holder.drop()
-    endLeftovers()
-    client?.follow()
-    finishSwitchover(.success(()))
   }
 
   /// What is left of connections that another host owns now would be in the way when they come back.
@@ -209,29 +249,8 @@ extension Pair {
   }
 
   func end() {
-    switch machine.role {
-    case .active:
-      // Nothing that a standby holds is current from here on.
-      server?.sayGoodbye(.leaving)
-      active.unprotectAll()
-    case .standby: client?.sayGoodbye()
-    case .starting, .fenced: break
-    }
     arbiter?.stop()
-    server?.detach("this host stops")
-    client?.stop()
-  }
-
-  private func fence() {
-    takeover = nil
-    path.interceptor = nil
-    // First nothing leaves, then nothing comes, then the sockets end without a packet.
-    feed.source.gate.close()
-    path.isOwner = false
-    dropWhatWaitsForNeighbours()
-    holder.drop()
-    active.abandonAll()
-    server?.detach("this host was fenced")
+    handle(.end)
   }
 
   /// Before the address goes, lest the kernel tell the address's next host that its packets did not arrive (arp_error_report).
