@@ -178,6 +178,9 @@ let package = Package(
       name: "ReplicationTests", dependencies: ["Replication", "TCPModel", "Modelling"], swiftSettings: strict),
     .testTarget(name: "PairingTests", dependencies: ["Pairing"], exclude: ["Scenarios"], swiftSettings: strict),
     .testTarget(
+      name: "HostCoreTests", dependencies: ["HostCore", "Pairing", "Replication", "TCPModel", "Modelling"],
+      swiftSettings: strict),
+    .testTarget(
       name: "LinuxNetworkTests",
       dependencies: [
         "SystemCalls", "LinuxNetwork", "Lab", "TCPModel", "CLinux",
@@ -196,8 +199,8 @@ let package = Package(
     .testTarget(
       name: "HoldfastDaemonTests",
       dependencies: [
-        "HoldfastDaemon", "HostConfiguration", "DaemonSupport", "ControlAPI", "SystemCalls", "LinuxNetwork", "Lab",
-        "TCPModel",
+        "HoldfastDaemon", "HostConfiguration", "HostCore", "Pairing", "DaemonSupport", "ControlAPI", "SystemCalls",
+        "LinuxNetwork", "Lab", "TCPModel",
         .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: strict),
     .testTarget(

@@ -1,6 +1,8 @@
 import Glibc
 import Lab
+import HostCore
 import LinuxNetwork
+import Pairing
 import SystemCalls
 import TCPModel
 import Testing
@@ -29,8 +31,11 @@ import Testing
   }
 
   private func watch(_ loop: EventLoop, table: ConnectionTable = ConnectionTable()) throws -> OptionWatch {
-    try OptionWatch(
-      table: table, feed: ReplicationFeed(gateIsOpen: true, loop: loop), loop: loop)
+    let configuration = PairMachine.Configuration(
+      node: "alpha", pair: "web", prefersActive: true, paths: 1, interval: 50_000_000, deadAfter: 200_000_000,
+      exposeAfter: 500_000_000, mayExpose: true)
+    let host = Host(PairMachine(configuration, instance: 1, now: MonotonicClock.now))
+    return try OptionWatch(table: table, feed: ReplicationFeed(host, loop: loop), loop: loop)
   }
 
   @Test func aChangedOptionIsToldOnce() throws {

@@ -7,10 +7,11 @@ internal import TCPModel
 
 /// The way of a packet through the daemon: out of the kernel's queue, into the ledger and the replication stream, and back.
 ///
-/// Ingress is accepted as soon as it is recorded; egress waits at the gate until the standby holds its record.
+/// Ingress is accepted as soon as it is recorded; egress waits at the gate until the standby holds its record. `judge` decides, `issue` tells
+/// the kernel, and each packet passes through both once.
 final class PacketPath {
-  /// Sees every ingress packet first while a takeover runs, and owes its verdict.
-  typealias Interceptor = (_ packet: QueuedPacket, _ segment: Segment, _ flow: Flow) -> Void
+  /// Judges every ingress packet while a takeover runs. What it holds it owes `accept` or, at the latest, `dropHeld`.
+  typealias Interceptor = (_ packet: QueuedPacket, _ segment: Segment, _ flow: Flow) -> Verdict
 
   private let queue: PacketQueue
   private let ingressQueue: UInt16
@@ -34,6 +35,7 @@ final class PacketPath {
   private(set) var badChecksums: UInt64 = 0
   /// The batch at hand has a packet that waits for its record.
   private var hasRecordedEgress = false
+  private var inbound = InboundVerdicts()
   var overruns: UInt64 { queue.overruns }
 
   init(
@@ -84,16 +86,12 @@ final class PacketPath {
   /// - Returns: how many packets there were.
   private func processBatch() throws(SystemCallError) -> Int {
     let now = MonotonicClock.now
-    var lastIngress: UInt32?
     hasRecordedEgress = false
     let count = try queue.receive { packet in
-      if packet.queue == ingressQueue {
-        if ingress(packet) { lastIngress = packet.id }
-      } else {
-        egress(packet, now: now)
-      }
+      guard let segment = parse(packet) else { return issue(.drop, on: packet) }
+      issue(packet.queue == ingressQueue ? ingress(packet, segment) : egress(packet, segment, now: now), on: packet)
     }
-    if let lastIngress { try queue.acceptAll(upTo: lastIngress, in: ingressQueue) }
+    if let last = inbound.flush() { try queue.acceptAll(upTo: last, in: ingressQueue) }
     if hasRecordedEgress { feed.flush() } else { feed.flushSoon() }
     // The next batch overwrites the packets.
     feed.source.outgoing.settle()
@@ -111,16 +109,16 @@ final class PacketPath {
 
   private func surrenderBatch() throws(SystemCallError) -> Int {
     try queue.receive { packet in
-      guard let segment = parse(packet) else { return }
+      defer { issue(.drop, on: packet) }
+      guard packet.queue == ingressQueue, let segment = parse(packet) else { return }
       let flow = Flow(local: segment.destination, peer: segment.source)
       // The stream's last word has to fit behind it, at once.
-      if packet.queue == ingressQueue, let connection = table[flow], hasGoodChecksum(packet, segment),
+      if let connection = table[flow], hasGoodChecksum(packet, segment),
         feed.source.outgoing.unsentCount < Self.mostSurrendered
       {
         let payload = segment.payload(in: packet.bytes)
         feed.source.record(.ingress(segment.header, payload), in: connection.ledger)
       }
-      drop(packet.id, in: packet.queue)
     }
   }
   /// Bytes.
@@ -136,37 +134,66 @@ final class PacketPath {
     report { () throws(SystemCallError) in try queue.dropAll(upTo: last, in: egressQueue) }
   }
 
-  /// Gives an ingress packet that an interceptor kept back to its socket.
-  func accept(_ packet: UInt32) {
-    report { () throws(SystemCallError) in try queue.accept(packet, in: ingressQueue) }
-  }
+  // MARK: Verdicts
 
-  /// - Returns: whether the packet may go on to its socket.
-  private func ingress(_ packet: QueuedPacket) -> Bool {
-    guard let segment = parse(packet) else { return false }
-    let flow = Flow(local: segment.destination, peer: segment.source)
-    if let interceptor {
-      interceptor(packet, segment, flow)
-      return false
-    }
-    guard let connection = table[flow] else {
-      if passes(flow, segment.header) { return true }
-      drop(packet.id, in: ingressQueue)
-      return false
-    }
-    if connection.doubt != nil, !(onDoubted?(connection) ?? false) { return true }
-    if connection.ledger.hasNoRoom(for: segment.header, segment.payload(in: packet.bytes)) {
-      drop(packet.id, in: ingressQueue)
-      return false
-    }
-    return record(packet, segment, connection)
-  }
-
-  /// Writes an ingress packet into its ledger and the stream.
-  /// - Returns: whether it may go on to its socket; if not it has had its verdict.
+  /// The one place where the kernel is told what becomes of a packet that was just read.
   @inline(__always)
-  private func record(_ packet: QueuedPacket, _ segment: Segment, _ connection: LiveConnection) -> Bool {
-    guard hasGoodChecksum(packet, segment) else { return true }
+  private func issue(_ verdict: Verdict, on packet: QueuedPacket) {
+    switch (verdict, packet.queue == ingressQueue) {
+    case (.accept, true):
+      if inbound.accept(packet.id) {
+        tell { queue throws(SystemCallError) in try queue.accept(packet.id, in: packet.queue) }
+      }
+    case (.hold, true): inbound.hold(packet.id)
+    case (.accept, false): feed.source.gate.hold(packet.id, until: 0)
+    case (.hold, false):
+      feed.source.hold(packet.id)
+      hasRecordedEgress = true
+    case (.drop, _): tell { queue throws(SystemCallError) in try queue.drop(packet.id, in: packet.queue) }
+    case (.replace(let acknowledgement), _): replace(packet, acknowledging: acknowledgement)
+    }
+  }
+
+  @inline(never)
+  private func replace(_ packet: QueuedPacket, acknowledging acknowledgement: SequenceNumber) {
+    let copy = (try? Segment.parse(packet.bytes))?.copy(of: packet.bytes, acknowledging: acknowledgement)
+    tell { queue throws(SystemCallError) in
+      guard let copy else { return try queue.drop(packet.id, in: packet.queue) }
+      try queue.accept(packet.id, in: packet.queue, as: copy)
+    }
+  }
+
+  /// Gives an ingress packet that an interceptor held to its socket.
+  func accept(_ packet: UInt32) {
+    if inbound.release(packet) { tell { queue throws(SystemCallError) in try queue.accept(packet, in: ingressQueue) } }
+  }
+
+  /// What an interceptor held, and gave to nobody, is dropped.
+  func dropHeld() {
+    for packet in inbound.releaseAll() {
+      tell { queue throws(SystemCallError) in try queue.drop(packet, in: ingressQueue) }
+    }
+  }
+
+  private func tell(_ call: (PacketQueue) throws(SystemCallError) -> Void) {
+    report { () throws(SystemCallError) in try call(queue) }
+  }
+
+  // MARK: Packets that have come
+
+  private func ingress(_ packet: QueuedPacket, _ segment: Segment) -> Verdict {
+    let flow = Flow(local: segment.destination, peer: segment.source)
+    if let interceptor { return interceptor(packet, segment, flow) }
+    guard let connection = table[flow] else { return admitUnknown(segment, flow) }
+    if connection.doubt != nil, !(onDoubted?(connection) ?? false) { return .accept }
+    if connection.ledger.hasNoRoom(for: segment.header, segment.payload(in: packet.bytes)) { return .drop }
+    return admit(packet, segment, connection)
+  }
+
+  /// Writes an ingress packet of a connection whose socket stands into its ledger and the stream.
+  @inline(__always)
+  func admit(_ packet: QueuedPacket, _ segment: Segment, _ connection: LiveConnection) -> Verdict {
+    guard hasGoodChecksum(packet, segment) else { return .accept }
     let payload = segment.payload(in: packet.bytes)
     if segment.header.flags.contains(.ack), connection.ledger.output.lacks(before: segment.header.acknowledgement) {
       noticeUnrecorded(connection, acknowledged: segment.header.acknowledgement)
@@ -176,23 +203,12 @@ final class PacketPath {
     if payload.count > 0 { sampler.inputArrived(connection) }
     guard let resending = connection.resending, segment.header.flags.contains(.ack),
       let substitute = resending.substitute(for: segment.header.acknowledgement)
-    else { return true }
-    report { () throws(SystemCallError) in
-      try queue.accept(
-        packet.id, in: ingressQueue, as: segment.copy(of: packet.bytes, acknowledging: substitute))
-    }
-    return false
+    else { return .accept }
+    return .replace(acknowledgement: substitute)
   }
 
-  /// An ingress packet, which an interceptor saw, of a flow that has no ledger.
-  func admitStranger(_ packet: QueuedPacket, _ segment: Segment, _ flow: Flow) {
-    if passes(flow, segment.header) { accept(packet.id) } else { drop(packet.id, in: ingressQueue) }
-  }
-
-  /// An ingress packet that an interceptor kept back, of a connection whose socket stands.
-  func admit(_ packet: QueuedPacket, _ segment: Segment, _ connection: LiveConnection) {
-    if record(packet, segment, connection) { accept(packet.id) }
-  }
+  /// A packet of a flow that has no ledger.
+  func admitUnknown(_ segment: Segment, _ flow: Flow) -> Verdict { passes(flow, segment.header) ? .accept : .drop }
 
   /// What the kernel will drop must not become true for a ledger.
   func hasGoodChecksum(_ packet: QueuedPacket, _ segment: Segment) -> Bool {
@@ -201,16 +217,12 @@ final class PacketPath {
     return false
   }
 
-  private func egress(_ packet: QueuedPacket, now: UInt64) {
-    guard let segment = parse(packet) else { return }
+  // MARK: Packets that would leave
+
+  private func egress(_ packet: QueuedPacket, _ segment: Segment, now: UInt64) -> Verdict {
     let flow = Flow(local: segment.source, peer: segment.destination)
-    guard let connection = table[flow] else {
-      if passes(flow) { return feed.source.gate.hold(packet.id, until: 0) }
-      return drop(packet.id, in: egressQueue)
-    }
-    if connection.doubt != nil, !(onDoubted?(connection) ?? false) {
-      return feed.source.gate.hold(packet.id, until: 0)
-    }
+    guard let connection = table[flow] else { return passes(flow) ? .accept : .drop }
+    if connection.doubt != nil, !(onDoubted?(connection) ?? false) { return .accept }
     let payload = segment.payload(in: packet.bytes)
     // What this packet says may follow from input that the application has read: the standby must not present that again. A
     // bare acknowledgement says nothing; before it, only enough is looked for to keep the queues short.
@@ -223,9 +235,9 @@ final class PacketPath {
       connection.ledger.output.lacks(before: segment.header.sequence)
     {
       // What was dropped on the way here comes again. What the peer has acknowledged does not.
-      guard connection.hasLostTrack else { return drop(packet.id, in: egressQueue) }
+      guard connection.hasLostTrack else { return .drop }
       onUnrecorded?(connection)
-      return feed.source.gate.hold(packet.id, until: 0)
+      return .accept
     }
     if segment.header.flags.contains(.ack), connection.ledger.input.lacks(upTo: segment.header.acknowledgement) {
       recordUnseenInput(of: connection)
@@ -233,8 +245,7 @@ final class PacketPath {
     feed.source.record(.egress(segment.header, payload, at: now), in: connection.ledger, lending: true)
     if let resending = connection.resending { connection.resending = resending.advanced(to: segment.end) }
     if connection.isSettling { settle(connection) }
-    feed.source.hold(packet.id)
-    hasRecordedEgress = true
+    return .hold
   }
 
   /// A ledger that was begun after a crash may be complete now, and goes to the standby. Packets that follow wait until it is there.
@@ -284,12 +295,7 @@ final class PacketPath {
   private func parse(_ packet: QueuedPacket) -> Segment? {
     if !packet.isTruncated, let segment = try? Segment.parse(packet.bytes) { return segment }
     refused += 1
-    drop(packet.id, in: packet.queue)
     return nil
-  }
-
-  private func drop(_ packet: UInt32, in queueNumber: UInt16) {
-    report { () throws(SystemCallError) in try queue.drop(packet, in: queueNumber) }
   }
 
   private func report(_ call: () throws(SystemCallError) -> Void) {

@@ -100,6 +100,7 @@ extension Pair {
         metadata: ["role": "fenced", "reason": "\(reason)"])
       takeover = nil
       path.interceptor = nil
+      path.dropHeld()
     case .takeBack: takeBack()
     case .dropAddresses:
       dropWhatWaitsForNeighbours()

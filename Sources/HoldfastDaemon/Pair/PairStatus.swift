@@ -15,7 +15,8 @@ extension Pair {
       peer: peerName,
       addresses: configuration.addresses.map { "\($0)" }, connections: table.count,
       protected: table.all.reduce(0) { $0 + (isProtected($1) ? 1 : 0) },
-      ledgers: feed.host.leader.replica.ledgers.count, security: configuration.replication.security == .none ? .none : .tls,
+      ledgers: feed.host.leader.replica.ledgers.count,
+      security: configuration.replication.security == .none ? .none : .tls,
       refusedConnections: server?.refused ?? 0,
       rejectedHeartbeats: RejectedHeartbeats(
         malformed: heartbeats.rejected.malformed, forged: heartbeats.rejected.forged,

@@ -1,3 +1,4 @@
+internal import HostCore
 internal import LinuxNetwork
 internal import Logging
 internal import Replication
@@ -40,7 +41,7 @@ final class Takeover {
   private let obstacle: String?
   /// Connections whose peer has been asked and has not answered.
   private var asked: [UInt64: Ledger] = [:]
-  private var held: [Flow: [(packet: UInt32, segment: Segment)]] = [:]
+  private var held: [Flow: [UInt32]] = [:]
   private var attempts = 0
   /// There are connections that need no answer and have had no turn yet.
   private var isBeginning = false
@@ -73,7 +74,7 @@ final class Takeover {
 
   /// From here on packets of known connections are kept until their sockets stand.
   func hold() {
-    path.interceptor = { [weak self] packet, segment, flow in self?.intercept(packet, segment, flow) }
+    path.interceptor = { [weak self] packet, segment, flow in self?.judge(packet, segment, flow) ?? .drop }
   }
 
   /// The addresses are up and announced. Nothing has been let in yet.
@@ -136,17 +137,17 @@ final class Takeover {
   }
 
   /// An ingress packet while the takeover runs.
-  private func intercept(_ packet: QueuedPacket, _ segment: Segment, _ flow: Flow) {
-    if let connection = table[flow] {
-      return path.admit(packet, segment, connection)
-    }
-    guard let ledger = ledgers[flow] else { return path.admitStranger(packet, segment, flow) }
-    guard path.hasGoodChecksum(packet, segment) else { return path.accept(packet.id) }
+  private func judge(_ packet: QueuedPacket, _ segment: Segment, _ flow: Flow) -> Verdict {
+    if let connection = table[flow] { return path.admit(packet, segment, connection) }
+    guard let ledger = ledgers[flow] else { return path.admitUnknown(segment, flow) }
+    guard path.hasGoodChecksum(packet, segment) else { return .accept }
     ledger.apply(.ingress(segment.header, segment.payload(in: packet.bytes)))
-    held[flow, default: []].append((packet.id, segment))
     guard asked[ledger.identity.id] != nil, segment.header.flags.contains(.ack),
       segment.header.acknowledgement == ledger.output.sndUna
-    else { return }
+    else {
+      held[flow, default: []].append(packet.id)
+      return .hold
+    }
     // The peer's true position. Behind a hole it may hold more: its next acknowledgement jumps over that, so it must meet
     // data that counts as sent.
     asked[ledger.identity.id] = nil
@@ -156,6 +157,8 @@ final class Takeover {
     }
     restore(ledger, sentBoundary: boundary ?? ledger.output.sndUna, wasAnswered: true)
     finishIfDone()
+    // Behind those that have waited: it meets the socket, or nothing, and the kernel answers.
+    return .accept
   }
 
   private func noteProbed() {
@@ -192,7 +195,7 @@ final class Takeover {
 
   /// The packets that have waited for a connection go on to its socket, or to the kernel, which resets what has none.
   private func letIn(_ flow: Flow) {
-    for (packet, _) in held.removeValue(forKey: flow) ?? [] { path.accept(packet) }
+    for packet in held.removeValue(forKey: flow) ?? [] { path.accept(packet) }
   }
 
   /// A connection that cannot go on is reset: a clean end beats a silent one.
