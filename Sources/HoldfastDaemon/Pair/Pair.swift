@@ -130,7 +130,7 @@ final class Pair {
     // A later epoch that this host has heard of is the end of what it had.
     let known = epochs.epoch
     let image = image.flatMap { $0.epoch >= known ? $0 : nil }
-    let machine =
+    let atStart =
       if let image {
         PairMachine(
           rulesOfMachine, instance: instance, resuming: image.epoch,
@@ -139,7 +139,7 @@ final class Pair {
         PairMachine(rulesOfMachine, instance: instance, epoch: epochs.epoch, now: MonotonicClock.now)
       }
     pathWatch = PathWatch(paths: configuration.heartbeat.paths.count, deadAfter: configuration.heartbeat.deadAfter)
-    feed = try ReplicationFeed(Host(machine), loop: loop)
+    feed = try ReplicationFeed(Host(atStart), loop: loop)
     sampler = try Sampler(feed: feed, loop: loop)
     optionWatch = try OptionWatch(table: table, feed: feed, loop: loop)
     path = try PacketPath(
