@@ -10,7 +10,7 @@ extension Host {
     /// Take the addresses, with nothing to continue.
     case becomeActive(epoch: UInt64, reason: String)
     /// Hold what comes for these connections, take the addresses, and restore them; `Event.takeoverEnded` is to follow.
-    case takeOver(PairMachine.Takeover, LedgerBook)
+    case takeOver(PairMachine.Takeover, Restoration)
     case becomeStandby(reason: String)
     /// Claim nothing, wait for the other host.
     case startOver(reason: String)

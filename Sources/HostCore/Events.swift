@@ -31,7 +31,9 @@ extension Host {
     case restart
     /// No packet passes any more, and what had come is recorded: `Effect.restartReady` follows.
     case muted
-    /// Every connection that `Effect.takeOver` brought is restored or lost.
+    /// Connections of this host are built anew, as after a takeover: they cannot move meanwhile.
+    case rebuilding
+    /// Every connection that `Effect.takeOver` brought, or that was to be built anew, is restored or lost.
     case takeoverEnded
     /// The transport of the standby's session has ended.
     case standbyEnded(reason: String)

@@ -57,6 +57,7 @@ public struct Host: ~Copyable {
     case .cannotMove: report(.react(.handOverFailed))
     case .restart: report(.react(.restart))
     case .muted: muted(now: now)
+    case .rebuilding: isTakingOver = true
     case .takeoverEnded: isTakingOver = false
     case .standbyEnded(let reason): report(.endStandby(reason))
     case .sourceConnecting: leader.begin()
@@ -146,6 +147,8 @@ public struct Host: ~Copyable {
     case .openGate: return [.openGate]
     case .holdGate: return [.shutGate]
     case .prepareHandOver:
+      // Connections that are not restored yet could not move.
+      guard !isTakingOver else { return [.react(.handOverFailed)] }
       move = Move()
       return [.effect(.standStill)]
     case .cancelHandOver:
@@ -172,7 +175,7 @@ public struct Host: ~Copyable {
     let (ledgers, former) = leader.takeLedgers()
     push([
       .effect(.stopFollowing),
-      .effect(.takeOver(takeover, ledgers)),
+      .effect(.takeOver(takeover, Restoration(of: ledgers, obstacle: takeover.obstacle))),
       // Those that the other host had no more, unless they came again.
       .effect(.flowsChanged(former)),
     ])
@@ -197,4 +200,9 @@ public struct Host: ~Copyable {
     guard machine.role == .standby else { return }
     report(isInForce ? [.effect(.follow)] : [.effect(.sayGoodbyeToSource), .effect(.stopFollowing)])
   }
+}
+
+extension PairMachine.Takeover {
+  /// Why no connection may be continued; nil when they may.
+  fileprivate var obstacle: String? { areLedgersUsable ? nil : "the ledgers are older than what the peer has seen" }
 }

@@ -32,10 +32,9 @@ extension Node {
       if machine.replication != .waiting, world.arbiter != nil || world.manager != nil { world.disown(by: self) }
       world.outlast(by: self)
       world.claim(self)
-    case .takeOver(let takeover, let ledgers):
+    case .takeOver(let takeover, let plan):
       world.note(self, "takes over: \(takeover)")
-      takeOver(takeover, ledgers)
-      handle(.takeoverEnded)
+      takeOver(takeover, plan)
     case .becomeStandby(let reason): world.note(self, "standby: \(reason)")
     case .startOver(let reason): world.note(self, "starts over: \(reason)")
     case .fence(let reason):
@@ -132,6 +131,8 @@ extension Node {
     settling = [:]
     outlines = [:]
     late = []
+    restoration = nil
+    waiting = []
     book.removeAll()
   }
 
@@ -142,7 +143,9 @@ extension Node {
     guard !isEnding, !isMute else { return }
     isEnding = true
     // What lacks something cannot move.
-    let moves = machine.role == .active && machine.replication == .synced && machine.mayHandOver && settling.isEmpty
+    let moves =
+      machine.role == .active && machine.replication == .synced && machine.mayHandOver && settling.isEmpty
+      && !core.isTakingOver
     if moves { handle(.switchover) } else { endIfStopping() }
   }
 

@@ -36,6 +36,7 @@ extension Node {
     guard machine.role == .active, !isMute else { return }
     // It waits in the kernel's queue.
     guard core.takesPackets else { return late.append(packet) }
+    if takesWhileRestoring(packet) { return }
     guard let ledger = ledger(id), var socket = sockets[id] else {
       if sockets[id] != nil { world.violate("\(name) has a socket without a ledger, of connection \(id)") }
       return world.reset(packet.connection, by: self)

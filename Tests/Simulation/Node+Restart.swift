@@ -8,7 +8,7 @@ import Replication
 extension Node {
   /// No packet passes any more. What the standby lacks goes to it, and the daemon ends.
   func prepareRestart() {
-    guard core.ownsConnections, !isMute, !isEnding else { return }
+    guard core.ownsConnections, !core.isTakingOver, !isMute, !isEnding else { return }
     world.note(self, "is to start again")
     handle(.restart)
     isMute = true
@@ -35,6 +35,8 @@ extension Node {
     clientSession = nil
     isFollowing = false
     late = []
+    restoration = nil
+    waiting = []
     isEnding = false
     tenure = nil
     isPromoted = false

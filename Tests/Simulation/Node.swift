@@ -31,6 +31,9 @@ final class Node {
 
   /// What came while the sockets stood still.
   var late: [Packet] = []
+  /// Connections of the other host that are being restored, and packets that wait for their sockets.
+  var restoration: Restoration?
+  var waiting: [Packet] = []
   /// It is stopping, and waits for its connections to move.
   var isEnding = false
   /// Its packets are dropped, in and out: its daemon is about to end and to start again.
@@ -181,43 +184,6 @@ final class Node {
     }
     if world.scenario.sabotage == .epochNotCompared, machine.role == .active { heartbeat.epoch = 0 }
     handle(.heartbeat(path: path, heartbeat))
-  }
-
-  // MARK: Takeover
-
-  func takeOver(_ takeover: PairMachine.Takeover, _ ledgers: LedgerBook) {
-    world.outcome.takeovers += 1
-    let former = world.holder
-    world.claim(self)
-    world.check(takeover, by: self, ledgers, wasComplete: wasComplete, former: former)
-    if !takeover.areLedgersUsable { world.outlast(by: self) }
-    for ledger in ledgers.all.sorted(by: { $0.identity.id < $1.identity.id }) {
-      guard let connection = world.connections[ledger.identity.id], !connection.isOver else { continue }
-      guard takeover.areLedgersUsable, ledger.obstacle == nil else {
-        world.reset(connection, by: self)
-        continue
-      }
-      world.outcome.continued += 1
-      restore(connection, ledger)
-    }
-  }
-
-  private func restore(_ connection: Connection, _ ledger: Ledger) {
-    let state = ledger.state
-    connection.former = connection.owner
-    connection.owner = self
-    sockets[connection.number] = HostSocket(
-      una: state.sndUna.distance(from: connection.hostOrigin), nxt: state.sndNxt.distance(from: connection.hostOrigin),
-      rcvNxt: state.rcvNxt.distance(from: connection.clientOrigin),
-      read: state.copiedSeq.distance(from: connection.clientOrigin),
-      offeredEdge: ledger.offeredEdge.distance(from: connection.clientOrigin),
-      clock: TimestampClock(
-        value: world.scenario.sabotage == .timestampsNotCarriedOver
-          ? UInt32(truncatingIfNeeded: now / 1_000_000) : state.timestamp.restored(at: now), moment: now,
-        unit: .milliseconds))
-    outlines[connection.number] = ledger.outline
-    book.insert(ledger)
-    _ = source.register(ledger, now: now)
   }
 
   func register(_ connection: Connection) {

@@ -67,6 +67,9 @@ public struct Outcome: Sendable {
   /// Connections that went on on another host, and that were reset because they could not.
   public var continued = 0
   public var reset = 0
+  /// Questions to clients after a takeover, and sockets that stood after an answer.
+  public var asked = 0
+  public var answered = 0
   public var exposures = 0
   /// Moves to the other host because clients could reach that one alone.
   public var moved = 0

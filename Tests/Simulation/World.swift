@@ -295,6 +295,25 @@ public final class World {
     }
   }
 
+  /// A host asks the client where it is; the client answers at once.
+  func ask(_ connection: Connection, by node: Node) {
+    guard !unreachable.contains(node.host) else { return }
+    overTheLAN { [self] in
+      guard !connection.isOver else { return }
+      let answer = Packet(
+        connection: connection,
+        header: SegmentHeader(
+          sequence: connection.clientOrigin + connection.nxt,
+          acknowledgement: connection.hostOrigin + connection.rcvNxt,
+          window: UInt16(Connection.window), flags: .ack),
+        payload: [])
+      overTheLAN { [self] in
+        guard let node = holder, !unreachable.contains(node.host) else { return }
+        node.whenRunning { [weak node] in node?.ingress(answer) }
+      }
+    }
+  }
+
   func overTheLAN(_ arrive: @escaping () -> Void) {
     if hasFaults, random.chance(5) { return }
     for _ in 0..<(hasFaults && random.chance(3) ? 2 : 1) {

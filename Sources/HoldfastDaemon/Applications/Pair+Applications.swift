@@ -92,9 +92,10 @@ extension Pair {
       try path.drain()
       for connection in connections { book.insert(connection.ledger) }
       let takeover = try Takeover(
-        of: book, obstacle: nil, path: path, table: table, flows: flows, sender: sender, loop: loop, begun: begun,
+        Restoration(of: book), path: path, table: table, flows: flows, sender: sender, loop: loop, begun: begun,
         logger: logger)
       self.takeover = takeover
+      handle(.rebuilding)
       // Their flows stay in the packet table: while there is no socket the kernel would answer what comes with a reset.
       for connection in connections { table.remove(connection) }
       takeover.onRestored = { [weak self] connection in
@@ -111,6 +112,7 @@ extension Pair {
 
   private func rebuilt(_ result: Takeover.Result) {
     takeover = nil
+    handle(.takeoverEnded)
     reportLost(result.lost)
     for (ledger, _) in result.lost { feed.source.release(ledger.identity.id) }
     feed.flush()

@@ -82,9 +82,9 @@ extension Pair {
       finishSwitchover(.failure(.notSynced(pair: name)))
       active.epoch = epoch
       holder.take()
-    case .takeOver(let decision, let ledgers):
+    case .takeOver(let decision, let plan):
       onEvent?(.role, "active in epoch \(decision.epoch), takes over: \(decision.reason)")
-      takeOver(decision, ledgers)
+      takeOver(decision, plan)
     case .becomeStandby(let reason):
       onEvent?(.role, "standby: \(reason)")
       logger.event(.roleChanged, "standby", metadata: ["role": "standby", "reason": "\(reason)"])
@@ -129,8 +129,9 @@ extension Pair {
   }
 
   /// Goes on in the peer's place.
-  private func takeOver(_ decision: PairMachine.Takeover, _ ledgers: LedgerBook) {
+  private func takeOver(_ decision: PairMachine.Takeover, _ plan: Restoration) {
     let begun = MonotonicClock.now
+    let ledgers = plan.ledgers
     logger.event(
       .takeoverStarted, level: .warning, "taking over",
       metadata: [
@@ -141,8 +142,7 @@ extension Pair {
     active.epoch = decision.epoch
     do {
       let takeover = try Takeover(
-        of: ledgers, obstacle: decision.areLedgersUsable ? nil : "the ledgers are older than what the peer has seen",
-        path: path, table: table, flows: flows, sender: sender, loop: loop, begun: begun, logger: logger)
+        plan, path: path, table: table, flows: flows, sender: sender, loop: loop, begun: begun, logger: logger)
       self.takeover = takeover
       flows.settle()
       takeover.onRestored = { [weak self] connection in

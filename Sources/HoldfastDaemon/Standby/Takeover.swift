@@ -36,13 +36,8 @@ final class Takeover {
   private var timer: Timer?
   private let begun: UInt64
 
-  private(set) var ledgers: LedgerBook
-  /// Why none of them may be restored.
-  private let obstacle: String?
-  /// Connections whose peer has been asked and has not answered.
-  private var asked: [UInt64: Ledger] = [:]
+  private var plan: Restoration
   private var held: [Flow: [UInt32]] = [:]
-  private var attempts = 0
   /// There are connections that need no answer and have had no turn yet.
   private var isBeginning = false
   private var result = Result()
@@ -50,19 +45,11 @@ final class Takeover {
   var onComplete: ((Result) -> Void)?
   var onRestored: ((LiveConnection) -> Void)?
 
-  /// ns after the first probe: neighbours may need a moment to learn the new link-layer address.
-  private static let probeSchedule: [UInt64] = [0, 10_000_000, 30_000_000, 60_000_000, 90_000_000]
-  private static let probeLimit: UInt64 = 120_000_000
-  /// The kernel's initial congestion window, segments: as much goes out at once, so that even an acknowledgement of all of it
-  /// meets data that has been sent.
-  private static let initialWindow = 10
-
   init(
-    of ledgers: LedgerBook, obstacle: String?, path: PacketPath, table: ConnectionTable,
+    _ plan: Restoration, path: PacketPath, table: ConnectionTable,
     flows: PairFlows, sender: RawSender, loop: EventLoop, begun: UInt64, logger: Logger
   ) throws(SystemCallError) {
-    self.ledgers = ledgers
-    self.obstacle = obstacle
+    self.plan = plan
     self.path = path
     self.table = table
     self.flows = flows
@@ -72,6 +59,9 @@ final class Takeover {
     timer = try loop.addTimer(priority: LoopPriority.packets, description: "takeover") { [weak self] in self?.tick() }
   }
 
+  /// Connections that are neither restored nor lost yet.
+  var ledgers: LedgerBook { plan.ledgers }
+
   /// From here on packets of known connections are kept until their sockets stand.
   func hold() {
     path.interceptor = { [weak self] packet, segment, flow in self?.judge(packet, segment, flow) ?? .drop }
@@ -79,43 +69,46 @@ final class Takeover {
 
   /// The addresses are up and announced. Nothing has been let in yet.
   func start() {
-    result.timeline.claimed = MonotonicClock.now - begun
-    var ready: [Ledger] = []
-    for ledger in ledgers.all {
-      if let obstacle = obstacle ?? ledger.obstacle {
-        lose(ledger, obstacle)
-      } else if Self.mustAsk(ledger) {
-        asked[ledger.identity.id] = ledger
-      } else {
-        ready.append(ledger)
-      }
-    }
-    // Ask first: the answers travel while the others are restored.
+    let now = MonotonicClock.now
+    result.timeline.claimed = now - begun
     isBeginning = true
-    ask()
-    for ledger in ready { restore(ledger, sentBoundary: ledger.output.sndUna) }
+    carryOut(plan.begin(now: now))
     isBeginning = false
     finishIfDone()
   }
 
-  private static func mustAsk(_ ledger: Ledger) -> Bool {
-    ledger.output.unacknowledgedCount > initialWindow * Int(ledger.negotiated.maximumSegmentSize)
+  /// In order; the questions leave before sockets are built.
+  private func carryOut(_ orders: [Restoration.Order]) {
+    var hasAsked = false
+    for order in orders {
+      if case .ask(let ledger) = order {
+        ask(ledger)
+        hasAsked = true
+        continue
+      }
+      if hasAsked { letQuestionsGo() }
+      hasAsked = false
+      carryOut(order)
+    }
+    if hasAsked { letQuestionsGo() }
+    if let next = plan.nextLook { timer?.set(at: next) }
   }
 
-  private func ask() {
-    for ledger in asked.values {
-      do {
-        try sender.send(SegmentBuilder.probe(for: ledger, now: MonotonicClock.now))
-      } catch {
-        logger.warning(
-          "cannot ask a peer where it is", metadata: ["peer": "\(ledger.flow.peer)", "error": "\(error)"])
-      }
+  private func carryOut(_ order: Restoration.Order) {
+    switch order {
+    case .ask(let ledger): ask(ledger)
+    case .restore(let ledger, let boundary, let wasAnswered):
+      restore(ledger, sentBoundary: boundary, wasAnswered: wasAnswered)
+    case .lose(let ledger, let reason): lose(ledger, reason)
     }
-    letQuestionsGo()
-    attempts += 1
-    guard !asked.isEmpty else { return }
-    let next = attempts < Self.probeSchedule.count ? Self.probeSchedule[attempts] : Self.probeLimit
-    timer?.set(at: begun + result.timeline.claimed + next)
+  }
+
+  private func ask(_ ledger: Ledger) {
+    do {
+      try sender.send(SegmentBuilder.probe(for: ledger, now: MonotonicClock.now))
+    } catch {
+      logger.warning("cannot ask a peer where it is", metadata: ["peer": "\(ledger.flow.peer)", "error": "\(error)"])
+    }
   }
 
   /// Our own packets come through the queue as any of their flows. They do not wait there until all sockets have been restored.
@@ -124,16 +117,11 @@ final class Takeover {
   }
 
   private func tick() {
-    if MonotonicClock.now >= begun + result.timeline.claimed + Self.probeLimit {
-      // No answer: what was sent is put back as sent, and the kernel's own timers find out.
-      let silent = asked.values
-      asked = [:]
-      noteProbed()
-      for ledger in silent { restore(ledger, sentBoundary: ledger.output.sndNxt) }
-      finishIfDone()
-    } else {
-      ask()
-    }
+    let wasWaiting = plan.isWaiting
+    let orders = plan.look(now: MonotonicClock.now)
+    if wasWaiting { noteProbed() }
+    carryOut(orders)
+    finishIfDone()
   }
 
   /// An ingress packet while the takeover runs.
@@ -141,32 +129,25 @@ final class Takeover {
     if let connection = table[flow] { return path.admit(packet, segment, connection) }
     guard let ledger = ledgers[flow] else { return path.admitUnknown(segment, flow) }
     guard path.hasGoodChecksum(packet, segment) else { return .accept }
-    ledger.apply(.ingress(segment.header, segment.payload(in: packet.bytes)))
-    guard asked[ledger.identity.id] != nil, segment.header.flags.contains(.ack),
-      segment.header.acknowledgement == ledger.output.sndUna
-    else {
+    let order = plan.take(
+      segment.header, segment.payload(in: packet.bytes), selective: segment.highestSelectiveAcknowledgement, of: ledger)
+    guard let order else {
       held[flow, default: []].append(packet.id)
       return .hold
     }
-    // The peer's true position. Behind a hole it may hold more: its next acknowledgement jumps over that, so it must meet
-    // data that counts as sent.
-    asked[ledger.identity.id] = nil
     noteProbed()
-    let boundary = segment.highestSelectiveAcknowledgement.map {
-      SequenceNumber.earliest($0, ledger.output.sndNxt)
-    }
-    restore(ledger, sentBoundary: boundary ?? ledger.output.sndUna, wasAnswered: true)
+    carryOut(order)
     finishIfDone()
     // Behind those that have waited: it meets the socket, or nothing, and the kernel answers.
     return .accept
   }
 
   private func noteProbed() {
-    if asked.isEmpty { result.timeline.probed = MonotonicClock.now - begun }
+    if !plan.isWaiting { result.timeline.probed = MonotonicClock.now - begun }
   }
 
   /// - Parameter wasAnswered: whether the peer has told its position.
-  private func restore(_ ledger: Ledger, sentBoundary: SequenceNumber, wasAnswered: Bool = false) {
+  private func restore(_ ledger: Ledger, sentBoundary: SequenceNumber, wasAnswered: Bool) {
     do {
       ledger.continueElsewhere()
       let state = ledger.state
@@ -186,7 +167,7 @@ final class Takeover {
       result.restored.append(connection)
       result.timeline.restored = MonotonicClock.now - begun
       onRestored?(connection)
-      ledgers.remove(ledger.identity.id)
+      plan.settle(ledger)
       letIn(ledger.flow)
     } catch {
       lose(ledger, "\(error)")
@@ -204,7 +185,7 @@ final class Takeover {
   /// it is: whatever it answers meets no socket, and the kernel's reset for that has the peer's own number.
   private func lose(_ ledger: Ledger, _ reason: String) {
     result.lost.append((ledger, reason))
-    ledgers.remove(ledger.identity.id)
+    plan.settle(ledger)
     // Whatever the peer answers meets no socket, and no queue.
     flows.changed(ledger.flow)
     defer { letIn(ledger.flow) }
@@ -218,7 +199,7 @@ final class Takeover {
   }
 
   private func finishIfDone() {
-    guard asked.isEmpty, !isBeginning, let onComplete else { return }
+    guard !plan.isWaiting, !isBeginning, let onComplete else { return }
     self.onComplete = nil
     timer?.disarm()
     result.timeline.released = MonotonicClock.now - begun
