@@ -51,15 +51,13 @@ extension Node {
       unread: connection.bytes(socket.read..<socket.rcvNxt, toClient: false), sendWindow: UInt32(socket.clientWindow),
       timestamp: TimestampClock(value: socket.stamp(now), moment: now, unit: socket.clock.unit),
       options: SocketOptions())
-    let image = outline.begun(at: survey)
+    let (image, gap) = outline.begun(at: survey, wasAdopted: true, hadCheckpoint: false, cause: .daemonCrash)
     connection.lacksSince = connection.lacksSince ?? instance
     guard world.scenario.sabotage != .gapNotWaitedFor else {
       book.insert(Ledger(image))
       return
     }
-    settling[connection.number] = Ledger(
-      image,
-      gap: LedgerGap(output: survey.sndNxt, input: survey.consumed, needsConfirmation: false, needsCheckpoint: false))
+    settling[connection.number] = Ledger(image, gap: gap)
   }
 
   /// Of every connection that is here, told to a standby or not.

@@ -13,7 +13,8 @@ import Testing
       sndNxt: SequenceNumber(5600), finSent: finSent, sent: 600, rcvNxt: SequenceNumber(1600), finReceived: false,
       consumed: 600 - Int64(unread.utf8.count), unread: Array(unread.utf8), sendWindow: 7000,
       timestamp: TimestampClock(value: 500, moment: 9, unit: .milliseconds), options: SocketOptions())
-    let image = before.ledger.outline.begun(at: survey)
+    let (image, _) = before.ledger.outline.begun(
+      at: survey, wasAdopted: true, hadCheckpoint: hadCheckpoint, cause: .daemonCrash)
     let gap = LedgerGap(
       output: survey.sndNxt, input: survey.consumed, needsConfirmation: retention == .confirm,
       needsCheckpoint: hadCheckpoint)

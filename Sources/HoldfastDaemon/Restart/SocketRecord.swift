@@ -114,13 +114,7 @@ extension SocketRecord {
   /// - Returns: the ledger and what it lacks; nil when the record is of another socket.
   func begun(at socket: SocketSurvey, cause: LedgerGap.Cause) -> (ledger: LedgerImage, gap: LedgerGap)? {
     guard let outline, outline.state.flow == socket.flow else { return nil }
-    let survey = survey(socket)
-    let gap = LedgerGap(
-      output: survey.sndNxt, input: survey.consumed,
-      // From a socket that nobody has adopted yet nobody has read.
-      needsConfirmation: outline.identity.retention == .confirm && owner != nil, needsCheckpoint: hasCheckpoint,
-      cause: cause)
-    return (outline.begun(at: survey), gap)
+    return outline.begun(at: survey(socket), wasAdopted: owner != nil, hadCheckpoint: hasCheckpoint, cause: cause)
   }
 
   /// What a daemon that follows one that crashed goes on with.

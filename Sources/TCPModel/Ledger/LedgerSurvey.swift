@@ -71,8 +71,20 @@ extension Ledger {
 }
 
 extension LedgerImage {
-  /// A ledger that begins where the socket is: `self` is the connection's outline (`Ledger.outline`). What it lacks its `LedgerGap` knows.
-  public func begun(at survey: LedgerSurvey) -> LedgerImage {
+  /// A ledger that begins where the socket is, and what it lacks. `self` is the connection's outline (`Ledger.outline`).
+  /// - Parameters:
+  ///   - wasAdopted: an application may have read from the socket. From one that nobody has adopted yet nobody has read.
+  ///   - hadCheckpoint: the application had made checkpoints, which are gone.
+  public func begun(
+    at survey: LedgerSurvey, wasAdopted: Bool, hadCheckpoint: Bool, cause: LedgerGap.Cause
+  ) -> (ledger: LedgerImage, gap: LedgerGap) {
+    let gap = LedgerGap(
+      output: survey.sndNxt, input: survey.consumed, needsConfirmation: identity.retention == .confirm && wasAdopted,
+      needsCheckpoint: hadCheckpoint, cause: cause)
+    return (moved(to: survey), gap)
+  }
+
+  private func moved(to survey: LedgerSurvey) -> LedgerImage {
     var image = self
     image.sent = survey.sent
     image.consumed = survey.consumed
