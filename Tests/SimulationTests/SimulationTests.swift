@@ -74,7 +74,10 @@ import Testing
 
   /// The faults happen: a world in which nothing goes wrong proves nothing.
   @Test func thereIsSomethingToSurvive() {
-    var sum = (takeovers: 0, continued: 0, fenced: 0, exposures: 0, resumed: 0, survived: 0, settled: 0, moved: 0, asked: 0, answered: 0)
+    var sum = (
+      takeovers: 0, continued: 0, fenced: 0, exposures: 0, resumed: 0, survived: 0, settled: 0, moved: 0, asked: 0,
+      answered: 0
+    )
     for seed in 0..<5 as Range<UInt64> {
       for policy in Scenario.Policy.allCases {
         let outcome = World.run(seed, Scenario(policy: policy, steps: 8000))
@@ -92,6 +95,7 @@ import Testing
     }
     #expect(
       sum.takeovers >= 5 && sum.moved >= 3 && sum.continued >= 10 && sum.fenced >= 1 && sum.exposures >= 1
-        && sum.resumed > sum.survived && sum.survived >= 1 && sum.settled >= 1 && sum.asked >= 1 && sum.answered >= 1, "\(sum)")
+        && sum.resumed > sum.survived && sum.survived >= 1 && sum.settled >= 1 && sum.asked >= 1 && sum.answered >= 1,
+      "\(sum)")
   }
 }
