@@ -70,7 +70,7 @@ struct DaemonCrashContractTests {
     let info = try bench.info(ends.id, on: bench.alpha)
     #expect(!info.protected && info.obstacle?.contains("confirm 8000 or more") == true)
     #expect(try bench.alpha.status().pairs.first?.connections == 1)
-    #expect(refusal { try confirm(10_001, control) } == "io.holdfast.InvalidOffset")
+    for consumed in [-1, 10_001] { #expect(refusal { try confirm(consumed, control) } == "io.holdfast.InvalidOffset") }
     try confirm(8000, control)
     for host in [bench.alpha, bench.beta] {
       try bench.wait(for: "protection on \(host.name)", of: ends.id, on: host) { $0.consumed == 8000 && $0.protected }

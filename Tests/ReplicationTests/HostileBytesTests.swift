@@ -69,6 +69,52 @@ import Testing
     }
   }
 
+  /// Single ones, or longer, at every second sequence number.
+  /// - Parameter contiguous: how many bytes go on where the input ends.
+  private static func islands(_ count: Int, of image: LedgerImage, bytes: Int = 1, contiguous: Int = 0)
+    -> [LedgerImage.Candidate]
+  {
+    let start = image.state.rcvNxt
+    let first = LedgerImage.Candidate(sequence: start, bytes: [UInt8](repeating: 7, count: contiguous), fin: false)
+    return (contiguous > 0 ? [first] : [])
+      + (0..<count).map { number in
+        .init(sequence: start + contiguous + 1 + 2 * number, bytes: [UInt8](repeating: 1, count: bytes), fin: false)
+      }
+  }
+
+  private static func fins(_ count: Int, of image: LedgerImage) -> [LedgerImage.Candidate] {
+    (0..<count).map { .init(sequence: image.state.rcvNxt + 1000 + $0, bytes: [], fin: true) }
+  }
+
+  /// As many candidates as a ledger can have are read, and are what they were; also where the sequence wraps.
+  @Test(arguments: [false, true])
+  func asManyIslandsAsThereMayBeAreTaken(_ wraps: Bool) throws {
+    var image = ModelConnection(seed: 3, shape: .init(input: 100, output: 100, wraps: wraps)).baseline
+    for contiguous in [0, 5] {
+      image.candidates = Self.islands(Islands.limit, of: image, contiguous: contiguous) + Self.fins(8, of: image)
+      let body = image.encoded(now: 0)
+      let read = try Wire.read(.baseline, body) { try LedgerImage(baseline: $0.body, now: 0) }
+      #expect(read == image)
+      #expect(Ledger(read).image == image)
+      #expect(Ledger(read).image.encoded(now: 0) == body)
+      // A standby gets it in one piece.
+      #expect(body.count < 1 << 14)
+    }
+  }
+
+  /// A ledger that lacks input keeps what has arrived behind it, for nobody to go on from. A standby learns of it all the same.
+  @Test func aBrokenLedgerWithIslandsIsTaken() throws {
+    var image = ModelConnection(seed: 3, shape: .init(input: 100, output: 100)).baseline
+    image.candidates = Self.islands(Islands.limit, of: image)
+    let ledger = Ledger(image)
+    let header = SegmentHeader(
+      sequence: image.state.sndNxt, acknowledgement: image.state.rcvNxt + 100, window: 10, flags: .ack)
+    ledger.apply(.egress(header, UnsafeRawBufferPointer(start: nil, count: 0), at: 0))
+    #expect(ledger.image.isBroken && ledger.image.candidates.count > 200)
+    let read = try Wire.read(.baseline, ledger.image.encoded(now: 0)) { try LedgerImage(baseline: $0.body, now: 0) }
+    #expect(read == ledger.image)
+  }
+
   /// A ledger that contradicts itself would be restored as a socket that contradicts itself, or trap on the way.
   @Test func aLedgerThatContradictsItselfIsRefused() throws {
     let changes: [(String, (inout LedgerImage) -> Void)] = [
@@ -108,6 +154,20 @@ import Testing
       (
         "a candidate beyond every window",
         { $0.candidates = [.init(sequence: $0.state.rcvNxt + 0x7fff_0000, bytes: [1], fin: false)] }
+      ),
+      ("a candidate too many", { $0.candidates = Self.islands(Islands.limit + 1, of: $0) }),
+      (
+        "a candidate too many, behind input without a hole",
+        { $0.candidates = Self.islands(Islands.limit + 1, of: $0, contiguous: 5) }
+      ),
+      ("a thousand FINs", { $0.candidates = Self.fins(1000, of: $0) }),
+      ("candidates that are not in order", { $0.candidates = Self.islands(5, of: $0).reversed() }),
+      ("candidates that overlap", { $0.candidates = Self.islands(5, of: $0, bytes: 3) }),
+      ("candidates that touch", { $0.candidates = Self.islands(5, of: $0, bytes: 2) }),
+      ("a candidate twice", { $0.candidates = Self.islands(1, of: $0) + Self.islands(1, of: $0) }),
+      (
+        "a candidate below the end of the input",
+        { $0.candidates = [.init(sequence: $0.state.rcvNxt - 1, bytes: [1], fin: false)] }
       ),
     ]
     for (name, change) in changes {

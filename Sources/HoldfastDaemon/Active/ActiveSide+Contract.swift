@@ -63,6 +63,8 @@ extension ActiveSide {
 
   /// What the kernel has acknowledged to nobody yet may have been read all the same; what it does not have cannot.
   private func checkConsumed(_ offset: Int, of connection: LiveConnection) throws(ControlError) {
+    // A standby closes the channel over an offset that there cannot be.
+    guard offset >= 0 else { throw .invalidOffset(reason: "consumed \(offset) is negative") }
     let input = connection.ledger.input.received
     guard offset > input else { return }
     guard let sequence = connection.ledger.input.sequence(at: Int64(offset)),

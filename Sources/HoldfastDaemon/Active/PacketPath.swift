@@ -186,7 +186,6 @@ final class PacketPath {
     if let interceptor { return interceptor(packet, segment, flow) }
     guard let connection = table[flow] else { return admitUnknown(segment, flow) }
     if connection.doubt != nil, !(onDoubted?(connection) ?? false) { return .accept }
-    if connection.ledger.hasNoRoom(for: segment.header, segment.payload(in: packet.bytes)) { return .drop }
     return admit(packet, segment, connection)
   }
 
@@ -195,6 +194,7 @@ final class PacketPath {
   func admit(_ packet: QueuedPacket, _ segment: Segment, _ connection: LiveConnection) -> Verdict {
     guard hasGoodChecksum(packet, segment) else { return .accept }
     let payload = segment.payload(in: packet.bytes)
+    if connection.ledger.hasNoRoom(for: segment.header, payload) { return .drop }
     if segment.header.flags.contains(.ack), connection.ledger.output.lacks(before: segment.header.acknowledgement) {
       noticeUnrecorded(connection, acknowledged: segment.header.acknowledgement)
     }

@@ -129,8 +129,10 @@ final class Takeover {
     if let connection = table[flow] { return path.admit(packet, segment, connection) }
     guard let ledger = ledgers[flow] else { return path.admitUnknown(segment, flow) }
     guard path.hasGoodChecksum(packet, segment) else { return .accept }
+    let payload = segment.payload(in: packet.bytes)
+    if ledger.hasNoRoom(for: segment.header, payload) { return .drop }
     let order = plan.take(
-      segment.header, segment.payload(in: packet.bytes), selective: segment.highestSelectiveAcknowledgement, of: ledger)
+      segment.header, payload, selective: segment.highestSelectiveAcknowledgement, of: ledger)
     guard let order else {
       held[flow, default: []].append(packet.id)
       return .hold

@@ -18,9 +18,8 @@ extension Checkpoint {
     guard body.count <= Self.recordHeaderCount + Self.stateLimit else { throw .malformed(.checkpoint) }
     var reader = WireReader(body, of: .checkpoint)
     let flags: UInt8 = try reader.number()
-    let consumed: Int64 = try reader.number()
-    let produced: Int64 = try reader.number()
-    guard consumed >= 0, produced >= 0 else { throw .malformed(.checkpoint) }
+    let consumed = try reader.streamOffset()
+    let produced = try reader.streamOffset()
     self.init(
       state: try reader.bytes(reader.remaining), consumed: flags & 1 != 0 ? consumed : nil,
       produced: flags & 2 != 0 ? produced : nil)
@@ -44,7 +43,8 @@ extension WireReader {
     for _ in 0..<(try number(UInt8.self)) {
       let record = try block()
       let view = record.span
-      all.append(try view.withUnsafeBytes { (bytes) throws(ProtocolError) in try Checkpoint(record: bytes) })
+      guard let checkpoint = view.withUnsafeBytes({ try? Checkpoint(record: $0) }) else { throw .malformed(.baseline) }
+      all.append(checkpoint)
     }
     guard all.count <= CheckpointLedger.pendingLimit + 1, !hasCovered || !all.isEmpty else {
       throw .malformed(.baseline)

@@ -54,7 +54,7 @@ extension LedgerImage {
     guard let retention = ConnectionIdentity.Retention(rawValue: try reader.number()) else {
       throw .malformed(.baseline)
     }
-    let consumed: Int64 = try reader.number()
+    let consumed = try reader.streamOffset()
     let sent: Int64 = try reader.number()
     let isMapped = try reader.flag()
     let flow = Flow(local: try reader.endpoint(), peer: try reader.endpoint())
@@ -77,8 +77,10 @@ extension LedgerImage {
     let wasReset = try reader.flag()
     let sawUrgent = try reader.flag()
     let isBroken = try reader.flag()
+    let candidateCount: UInt32 = try reader.number()
+    guard candidateCount <= InputLedger.candidateLimit else { throw .malformed(.baseline) }
     var candidates: [Candidate] = []
-    for _ in 0..<(try reader.number(UInt32.self)) {
+    for _ in 0..<candidateCount {
       let sequence = try reader.sequence()
       let fin = try reader.flag()
       candidates.append(Candidate(sequence: sequence, bytes: try reader.block(), fin: fin))
@@ -106,18 +108,33 @@ extension LedgerImage {
     // A FIN that is acknowledged is no longer in flight.
     let output = inFlight == 0 ? 0 : inFlight - (state.finSent ? 1 : 0)
     let input = state.rcvNxt.distance(from: state.copiedSeq) - (state.finReceived ? 1 : 0)
-    let reach = -InputLedger.largestInput...InputLedger.largestInput + Self.slack
     return state.sendQueue.count == output && (0...InputLedger.largestInput).contains(input)
       // Input that was never recorded is missing.
       && (isBroken ? state.receiveQueue.count <= input : state.receiveQueue.count == input)
-      && reach.contains(offeredEdge.distance(from: state.rcvNxt))
-      && candidates.allSatisfy { reach.contains(($0.sequence + $0.bytes.count).distance(from: state.rcvNxt)) }
-      && (0...Self.largestOffset).contains(consumed) && (-Int64(UInt32.max)...Self.largestOffset).contains(sent)
+      && Self.reach.contains(offeredEdge.distance(from: state.rcvNxt)) && areCandidatesConsistent
+      && (-Int64(UInt32.max)...WireReader.offsets.upperBound).contains(sent)
   }
-  /// What one packet may carry beyond the window that it begins in.
-  private static let slack = 1 << 17
-  /// Far beyond what a connection lives to see; nothing that is added to it overflows.
-  private static let largestOffset = Int64(1) << 62
+
+  /// Candidates lie where a window can be. Those with bytes come in order and do not touch each other: the first may go on where the
+  /// input ends, and every other one is an island, of which a ledger keeps so many.
+  private var areCandidatesConsistent: Bool {
+    let inputEnd = state.finReceived ? -1 : 0
+    // Where input is missing, what has arrived may lie among it.
+    var end = isBroken ? Int.min : inputEnd - 1
+    var islands = 0
+    for candidate in candidates {
+      let start = candidate.sequence.distance(from: state.rcvNxt)
+      guard Self.reach.contains(start), Self.reach.contains(start + candidate.bytes.count) else { return false }
+      guard !candidate.bytes.isEmpty else { continue }
+      guard start > end else { return false }
+      end = start + candidate.bytes.count
+      if start != inputEnd { islands += 1 }
+    }
+    return islands <= Islands.limit
+  }
+
+  /// Distances from rcv_nxt that a window can have, and what one packet may carry beyond the window that it begins in.
+  private static let reach = -InputLedger.largestInput...InputLedger.largestInput + 1 << 17
 }
 
 extension SocketOptions {

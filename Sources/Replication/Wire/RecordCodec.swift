@@ -28,7 +28,10 @@ extension Record {
       guard let (header, payload) = SegmentRecord.read(frame.body) else { throw .malformed(type) }
       self = type == .ingress ? .ingress(header, payload) : .egress(header, payload, at: now)
     case .consumed: self = .consumed(SequenceNumber(UInt32(truncatingIfNeeded: try frame.number(type))))
-    case .confirm: self = .confirmed(Int64(bitPattern: try frame.number(type)))
+    case .confirm:
+      let offset = Int64(bitPattern: try frame.number(type))
+      guard WireReader.offsets.contains(offset) else { throw .malformed(type) }
+      self = .confirmed(offset)
     case .checkpoint: self = .checkpoint(try Checkpoint(record: frame.body))
     case .options: self = .options(try SocketOptions(frame.body))
     case .hello, .refuse, .baseline, .baselinePart, .release, .syncBegin, .syncEnd, .acknowledge, .goodbye: return nil

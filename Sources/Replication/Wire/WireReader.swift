@@ -24,6 +24,16 @@ struct WireReader {
 
   mutating func sequence() throws(ProtocolError) -> SequenceNumber { SequenceNumber(try number()) }
 
+  /// The stream offsets that there can be, bytes: to far beyond what a connection lives to see. Nothing that is added to one
+  /// overflows.
+  static let offsets = 0...Int64(1) << 62
+
+  mutating func streamOffset() throws(ProtocolError) -> Int64 {
+    let offset: Int64 = try number()
+    guard Self.offsets.contains(offset) else { throw .malformed(type) }
+    return offset
+  }
+
   mutating func bytes(_ count: Int) throws(ProtocolError) -> [UInt8] {
     guard count >= 0, remaining >= count else { throw .malformed(type) }
     defer { offset += count }

@@ -5,6 +5,10 @@
 ///
 /// Candidates are bytes that reached the host; only an acknowledgement that the host's own kernel sent proves that it took
 /// them, and turns them into input. The first good copy of a byte wins.
+///
+/// Memory is bounded by what the host itself has offered: no byte at or beyond the offered window's end is kept, so an island adds
+/// nothing to what the window allows, and one byte at the window's end makes the queue as long as the window and no longer. Where
+/// the application has input retained, `Ledger.retentionLimit` bounds how far the window's end gets.
 public struct InputLedger: ~Copyable {
   /// The first byte that the application has not consumed: position 0 of `queue`.
   public private(set) var copiedSeq: SequenceNumber
@@ -19,8 +23,8 @@ public struct InputLedger: ~Copyable {
   var queue: ByteQueue
   /// Positions below this one are filled.
   private(set) var contiguousEnd = 0
-  /// Filled positions above `contiguousEnd`: sorted, disjoint, not adjacent.
-  private(set) var islands: [Range<Int>] = []
+  /// Filled positions above `contiguousEnd`, which none of them touches.
+  private(set) var islands = Islands()
   /// Where FINs were seen that no acknowledgement covers yet. A genuine peer has one place for it; a forger may claim others.
   private(set) var finCandidates: [SequenceNumber] = []
   /// The peer's FIN has arrived, acknowledged or not yet.
@@ -65,29 +69,35 @@ public struct InputLedger: ~Copyable {
   /// The sequence number up to which input is held without a hole, proven or not.
   public var contiguousSeq: SequenceNumber { copiedSeq + contiguousEnd }
 
-  /// Takes a segment's bytes as candidates.
+  /// Takes a segment's bytes as candidates. One that would be an island too many changes nothing: it counts as lost on the wire, as
+  /// it is on a host that asks `hasNoIsland` first.
   /// - Parameter limit: bytes at or above it are not kept: the peer was never allowed to send them, and memory is bounded.
   public mutating func take(
     _ payload: UnsafeRawBufferPointer, at sequence: SequenceNumber, fin: Bool, limit: SequenceNumber
   ) {
+    if islands.isFull, hasNoIsland(for: payload.count, at: sequence, limit: limit) { return }
     let position = sequence.distance(from: copiedSeq)
     let end = position + payload.count
     let bound = limit.distance(from: copiedSeq)
     if fin, end <= bound, !finReceived { noteFin(sequence + payload.count) }
-    var gapStart = max(position, contiguousEnd)
+    let start = max(position, contiguousEnd)
     let last = min(end, bound)
-    guard gapStart < last else { return }
-    if islands.isEmpty, gapStart == contiguousEnd {
-      fill(gapStart..<last, from: payload, at: position)
+    guard start < last else { return }
+    if islands.isEmpty, start == contiguousEnd {
+      fill(start..<last, from: payload, at: position)
       contiguousEnd = last
       return
     }
-    for island in islands where gapStart < last {
-      if gapStart < island.lowerBound { fill(gapStart..<min(island.lowerBound, last), from: payload, at: position) }
-      gapStart = max(gapStart, island.upperBound)
-    }
-    if gapStart < last { fill(gapStart..<last, from: payload, at: position) }
-    insert(max(position, contiguousEnd)..<last)
+    join(start..<last, from: payload, at: position)
+  }
+
+  /// Whether a segment would make one more island than there may be.
+  /// - Parameter count: bytes of payload.
+  @inline(never)
+  func hasNoIsland(for count: Int, at sequence: SequenceNumber, limit: SequenceNumber) -> Bool {
+    let position = sequence.distance(from: copiedSeq)
+    let end = min(position + count, limit.distance(from: copiedSeq))
+    return position > contiguousEnd && position < end && islands.haveNoRoom(for: position..<end)
   }
 
   /// An acknowledgement left (or is about to): the kernel has accepted everything below it.
@@ -161,6 +171,8 @@ public struct InputLedger: ~Copyable {
     finCandidates.append(sequence)
   }
   private static let finLimit = 8
+  /// Most candidates of an image: what is held without a hole, islands, FINs.
+  package static let candidateLimit = 1 + Islands.limit + finLimit
 
   private mutating func applyConsumption() {
     var length = min(reportedConsumed.distance(from: copiedSeq), unconsumedCount)
@@ -171,12 +183,14 @@ public struct InputLedger: ~Copyable {
     consumed += Int64(length)
     contiguousEnd = max(contiguousEnd - length, 0)
     guard !islands.isEmpty else { return }
-    islands = islands.map { $0.lowerBound - length..<$0.upperBound - length }
+    islands.move(by: length)
     // What was read before its gap was recorded: the gap is gone, and so is the island, or it begins here.
-    while let first = islands.first, first.lowerBound <= contiguousEnd {
-      contiguousEnd = max(contiguousEnd, first.upperBound)
-      islands.removeFirst()
+    var reached = 0
+    while reached < islands.count, islands[reached].lowerBound <= contiguousEnd {
+      contiguousEnd = max(contiguousEnd, islands[reached].upperBound)
+      reached += 1
     }
+    islands.replace(0..<reached, with: nil)
   }
 
   private mutating func fill(_ range: Range<Int>, from payload: UnsafeRawBufferPointer, at position: Int) {
@@ -185,23 +199,20 @@ public struct InputLedger: ~Copyable {
       at: range.lowerBound)
   }
 
-  /// Marks `range` filled and joins what it touches.
-  private mutating func insert(_ range: Range<Int>) {
+  /// Fills what is not filled of `range`, and makes one of it and the islands that it touches.
+  private mutating func join(_ range: Range<Int>, from payload: UnsafeRawBufferPointer, at position: Int) {
+    let touched = islands.touched(by: range)
     var merged = range
-    var rest: [Range<Int>] = []
-    for island in islands {
-      if island.upperBound < merged.lowerBound || island.lowerBound > merged.upperBound {
-        rest.append(island)
-      } else {
-        merged = min(merged.lowerBound, island.lowerBound)..<max(merged.upperBound, island.upperBound)
-      }
+    var next = range.lowerBound
+    for index in touched {
+      let island = islands[index]
+      if next < island.lowerBound { fill(next..<island.lowerBound, from: payload, at: position) }
+      next = max(next, island.upperBound)
+      merged = min(merged.lowerBound, island.lowerBound)..<max(merged.upperBound, island.upperBound)
     }
-    if merged.lowerBound <= contiguousEnd {
-      contiguousEnd = max(contiguousEnd, merged.upperBound)
-    } else {
-      rest.append(merged)
-      rest.sort { $0.lowerBound < $1.lowerBound }
-    }
-    islands = rest
+    if next < range.upperBound { fill(next..<range.upperBound, from: payload, at: position) }
+    let isContiguous = merged.lowerBound <= contiguousEnd
+    if isContiguous { contiguousEnd = merged.upperBound }
+    islands.replace(touched, with: isContiguous ? nil : merged)
   }
 }

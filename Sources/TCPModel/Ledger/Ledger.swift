@@ -162,12 +162,30 @@ public final class Ledger {
   /// Most input that is kept for an application that does not consume it, bytes.
   public static let retentionLimit = 16 << 20
 
-  /// Whether a segment brings more input than is kept for the application. It is then lost, as it would be at a receiver without
-  /// room, and comes again when the application has consumed some.
+  /// Whether a segment brings more input than is kept: for an application that does not consume it (`retentionLimit`), or behind more
+  /// holes than are kept count of (`Islands.limit`). It is then lost, as it would be at a receiver without room, and the peer sends it
+  /// again. A segment that is in order, or touches what is held, brings no new hole.
+  ///
+  /// Who gives packets to a socket asks before, and drops what has no room: a socket must not take what no ledger has.
   @inline(__always)
   public func hasNoRoom(for header: SegmentHeader, _ payload: UnsafeRawBufferPointer) -> Bool {
-    guard identity.retention == .confirm || input.retainedFrom != nil, payload.count > 0 else { return false }
-    return (header.sequence + payload.count).distance(from: input.copiedSeq) > Self.retentionLimit
+    guard payload.count > 0 else { return false }
+    if identity.retention == .confirm || input.retainedFrom != nil,
+      (header.sequence + payload.count).distance(from: input.copiedSeq) > Self.retentionLimit
+    {
+      return true
+    }
+    return input.islands.isFull && hasNoIsland(for: header, payload)
+  }
+
+  /// What does not become input (`foldIngress`) is left to the kernel, which answers it. So is what comes for a connection whose
+  /// ledger has lost track of its input: what is a hole for such a ledger need not be one for the socket.
+  @inline(never)
+  private func hasNoIsland(for header: SegmentHeader, _ payload: UnsafeRawBufferPointer) -> Bool {
+    guard header.flags.isDisjoint(with: [.rst, .syn]), !header.sequence.isAfter(offeredEdge), !input.isBroken else {
+      return false
+    }
+    return input.hasNoIsland(for: payload.count, at: header.sequence, limit: offeredEdge + Self.slack)
   }
 
   /// tcp_may_update_window and tcp_ack_update_window; since Linux 6.6 a window may also close where it stands.

@@ -120,7 +120,7 @@ extension Ledger {
 extension InputLedger {
   /// Filled ranges above the proven input, and a FIN that is not covered.
   var candidates: [LedgerImage.Candidate] {
-    var ranges = islands
+    var ranges = islands.all
     if contiguousEnd > unconsumedCount { ranges.insert(unconsumedCount..<contiguousEnd, at: 0) }
     let result = ranges.map { range in
       LedgerImage.Candidate(sequence: copiedSeq + range.lowerBound, bytes: queue.bytes(range), fin: false)
