@@ -1,29 +1,39 @@
-/// What the hosts of a pair tell each other all the time, on every path: that they live, in which role and epoch, and whether a
-/// standby follows.
+/// What a host of a pair tells the other all the time, on every path: that it lives, in which role and epoch, and whether a
+/// standby follows it.
 ///
-/// One datagram, big-endian: magic `HFHB` (4), major and minor version (2 each), role, replication phase, preference (1 each),
-/// patience (1), epoch (8), sequence (8), instance (8), node and pair as text (length 1, then UTF-8), echo (8), credential (length
-/// 2, then bytes), conditions (1), authentication tag (32, all zero where the channel is plaintext). What a newer minor version puts
-/// between conditions and tag is skipped. Minor version 1 has no conditions; minor version 0 ends with the pair.
+/// A heartbeat is one datagram, big-endian. The numbers are sizes in bytes:
+/// magic `HFHB` (4), major and minor version (2 each), role, replication phase, preference and patience (1 each), epoch (8),
+/// sequence (8), instance (8), node and pair as text (length 1, then UTF-8), echo (8), credential (length 2, then bytes),
+/// conditions (1), authentication tag (32, all zero where the channel is plaintext).
+///
+/// A receiver skips what a newer minor version puts between conditions and tag. Minor version 1 has no conditions. Minor
+/// version 0 has neither echo nor credential either.
 public struct Heartbeat: Hashable, Sendable {
+  /// The format's major version. A datagram of another one is refused.
   public static let majorVersion: UInt16 = 1
+  /// The format's minor version. Each one only adds fields, so a datagram of any is read.
   public static let minorVersion: UInt16 = 2
   static let magic: UInt32 = 0x4846_4842
   static let tagCount = 32
   private static let unreachable: UInt8 = 1
   private static let tableMissing: UInt8 = 2
 
+  /// What the sender is for the pair.
   public var role: Role
+  /// What the sender, if it is active, knows of its standby.
   public var replication: ReplicationPhase
   /// The sender's configuration wants it active when both hosts start with nothing to continue.
   public var prefersActive: Bool
-  /// Grows with every takeover and every decision to go on without a standby; the higher one wins. Below `Epoch.limit`.
+  /// The highest epoch that the sender was in or has heard of. Of two active hosts the one in the higher epoch stays. Below
+  /// `Epoch.limit`.
   public var epoch: UInt64
-  /// Grows with every heartbeat of one instance.
+  /// The heartbeat's number. It grows with every heartbeat of one instance.
   public var sequence: UInt64
-  /// Random, one for each start of a daemon.
+  /// A random number, one for each start of the sender's daemon.
   public var instance: UInt64
+  /// The sender's name, in UTF-8 at most 255 bytes; what is beyond is cut off.
   public var node: String
+  /// The pair's name, in UTF-8 at most 255 bytes; what is beyond is cut off.
   public var pair: String
   /// Seconds for which the sender is about to be silent because its daemon starts anew, 0 when it is not.
   public var patience: UInt8 = 0
@@ -32,13 +42,14 @@ public struct Heartbeat: Hashable, Sendable {
   /// What the receiver needs to check the tag, at most 65 535 bytes: the sender's certificate. Empty where the channel is
   /// plaintext.
   public var credential: [UInt8] = []
-  /// The sender says its conditions (the two below): it does since minor version 2.
+  /// The sender says its conditions, `isUnreachable` and `isTableMissing`. It does since minor version 2.
   public private(set) var saysConditions = true
   /// Clients cannot reach the sender at the service addresses: a link of theirs is down, or no witness answers.
   public var isUnreachable = false
   /// The sender's packet table is not in force: packets could pass it unrecorded.
   public var isTableMissing = false
 
+  /// A heartbeat without patience, echo, credential and conditions. Each parameter is the property of its name.
   public init(
     role: Role, replication: ReplicationPhase, prefersActive: Bool, epoch: UInt64, sequence: UInt64, instance: UInt64,
     node: String, pair: String
@@ -53,7 +64,7 @@ public struct Heartbeat: Hashable, Sendable {
     self.pair = pair
   }
 
-  /// With a tag that is all zero: whoever has the key writes it over the last 32 bytes.
+  /// The datagram, with a tag that is all zero: whoever has the key writes the tag over the last 32 bytes.
   public var encoded: [UInt8] {
     var bytes: [UInt8] = []
     func append<Number: FixedWidthInteger>(_ number: Number) {
@@ -78,7 +89,8 @@ public struct Heartbeat: Hashable, Sendable {
     return bytes + [UInt8](repeating: 0, count: Self.tagCount)
   }
 
-  /// Reads a datagram; it may come from anyone.
+  /// Reads a datagram, which may come from anyone. The tag is not checked here.
+  /// - Throws: Why the datagram is not a heartbeat that can be understood.
   public init(decoding bytes: [UInt8]) throws(HeartbeatError) {
     var rest = bytes[...]
     func number<Number: FixedWidthInteger>(_: Number.Type) throws(HeartbeatError) -> Number {
@@ -129,8 +141,12 @@ public struct Heartbeat: Hashable, Sendable {
 
 /// Why a datagram is not a heartbeat that can be understood.
 public enum HeartbeatError: Error, Hashable, Sendable {
+  /// The datagram ends before its last field.
   case truncated
+  /// The datagram does not begin with the magic number.
   case notHoldfast
+  /// The sender speaks another major version, which is this one.
   case otherMajorVersion(UInt16)
+  /// A field has a value that it cannot have: a role or phase that is none, or an epoch from `Epoch.limit` on.
   case malformed
 }

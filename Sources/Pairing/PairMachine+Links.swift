@@ -1,14 +1,15 @@
 /// What the pair does when clients can reach one of its hosts alone: more often than a host its network fails.
 ///
-/// The active host moves the connections to the standby, in the way of any switchover, when it cannot be reached at the service
-/// addresses and the standby can. Both must have been so for `linkDownAfter` without a break: a switch that fails takes both hosts'
-/// links down, and gives them back one after the other; then nobody moves. With a cluster manager it is the manager that moves.
+/// The active host moves the connections to the standby, in the way of any switchover, when clients cannot reach it at the
+/// service addresses and can reach the standby. Both must have been so for `linkDownAfter` without a break. A switch that
+/// fails takes both hosts' links down and gives them back one after the other; then nobody moves. Where a cluster manager
+/// decides, the manager moves the connections.
 extension PairMachine {
-  /// Why the standby is not the one to go on here.
+  /// Why the standby is not the one to go on in this host's place.
   public enum Unfitness: Hashable, Sendable {
-    /// Clients could not reach it at the service addresses.
+    /// Clients could not reach the standby at the service addresses.
     case unreachable
-    /// Its packet table is not in force: it could not keep the kernel from answering.
+    /// The standby's packet table is not in force: it could not keep the kernel from answering.
     case tableMissing
   }
 
@@ -26,33 +27,32 @@ extension PairMachine {
   /// The other host has said that its packet table is not in force.
   public var isPeerTableMissing: Bool { peer.isTableMissing }
 
-  /// A cluster manager decides which host is active.
-  var isManaged: Bool { configuration.asks == .arbiter && !configuration.arbiterKnowsEpochs }
-
   /// Whether the standby is one to give the connections to. A cluster manager knows for itself.
-  public var mayHandOver: Bool { isManaged || peerUnfitness == nil }
+  public var mayHandOver: Bool { configuration.isManaged || peerUnfitness == nil }
 
   /// Clients can reach the standby and cannot reach this host.
   private var shouldMove: Bool {
-    guard configuration.tracksLinks, !isManaged, role == .active, replication == .synced, !isHandingOver, !isRestarting,
-      !links.isReachable, isPeerReachable == true
+    guard configuration.tracksLinks, !configuration.isManaged, let active, case .synced = active.phase,
+      !active.isHandingOver, !active.isRestarting, !links.isReachable, isPeerReachable == true
     else { return false }
     return peer.latest?.role == .standby && peerUnfitness == nil
   }
 
-  /// To be called after each event: a break begins and ends between two ticks.
-  mutating func noteWhetherToMove() { links.wait = shouldMove ? links.wait ?? (since: now, observed: 0) : nil }
+  /// Begins or ends the outage. To be called after each event: an outage begins and ends between two ticks.
+  mutating func noteWhetherToMove() {
+    let outage = shouldMove ? active?.outage ?? Outage(since: now) : nil
+    active?.outage = outage
+  }
 
-  /// - Parameter observed: ns since the last tick in which this host ran.
+  /// Moves the connections when the outage has lasted long enough.
+  /// - Parameter observed: The time since the last tick in which this host ran, ns.
   mutating func moveIfDue(_ observed: UInt64) -> [Action] {
-    guard var wait = links.wait, shouldMove else { return [] }
-    wait.observed += min(observed, now - wait.since)
-    links.wait = wait
-    guard wait.observed >= configuration.linkDownAfter, now >= links.movesAgainAt, !isWary, let peer = peer.latest
-    else {
-      return []
-    }
-    isHandingOver = true
+    guard var outage = active?.outage, shouldMove else { return [] }
+    outage.observed += min(observed, now - outage.since)
+    active?.outage = outage
+    guard outage.observed >= configuration.linkDownAfter, now >= links.movesAgainAt, !isWary, let peer = peer.latest
+    else { return [] }
+    active?.isHandingOver = true
     return [.note(.movesToReachable(node: peer.node)), .prepareHandOver]
   }
 }
@@ -61,11 +61,9 @@ extension PairMachine {
 struct LinkView: Sendable {
   /// Clients can reach this host at the service addresses.
   var isReachable = true
-  /// Since when they cannot, and can reach the standby, ns, and how much of that was observed, ns; nil while it is not so.
-  var wait: (since: UInt64, observed: UInt64)?
-  /// No move by itself before, ns: the last one was undone.
+  /// When the host may move its connections by itself again, ns: its last handing over was undone.
   var movesAgainAt: UInt64 = 0
 
-  /// Between a move that was undone and the next one, ns.
+  /// The time between a handing over that was undone and the next move, ns.
   static let pause: UInt64 = 5_000_000_000
 }

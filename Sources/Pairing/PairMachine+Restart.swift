@@ -1,57 +1,64 @@
 /// The daemon of an active host ends and starts again, and its connections are kept for it meanwhile.
 ///
-/// Nothing is decided while nobody runs: the host's packets are dropped, and the standby, which was asked to, waits. So the new
-/// daemon may go on in the same epoch; but whether the standby has waited it must hear. Until a standby follows, or this host has
-/// said that it goes on alone, it is mute; and any sign of a later epoch means that the wait was too long.
+/// Nothing is decided while no daemon runs: the host's packets are dropped, and the standby waits, if it was asked to. So the
+/// new daemon may go on in the same epoch. Whether the standby has waited, it has to hear. It is mute until a standby follows
+/// or it has said that it goes on alone. Any sign of a later epoch means that the wait was too long.
 extension PairMachine {
   /// Who could have gone on in this host's place while no daemon ran.
   public enum Behind: Sendable {
     /// The host served alone.
     case nobody
-    /// It is waiting still, because it was asked to.
+    /// A standby that is waiting still, because it was asked to.
     case patientStandby
+    /// A standby that was not asked to wait, or has waited as long as it was asked to.
     case standby
   }
 
-  /// Goes on where the daemon's predecessor ended.
+  /// An active host that goes on where its daemon's predecessor ended.
   /// - Parameters:
-  ///   - epoch: in which that one was active.
+  ///   - configuration: The pair's configuration.
+  ///   - instance: The random number of this daemon's run.
+  ///   - epoch: The epoch in which the predecessor was active. Below `Epoch.limit`.
+  ///   - behind: Who could have gone on in this host's place meanwhile.
+  ///   - now: CLOCK_MONOTONIC, ns.
   public init(
     _ configuration: Configuration, instance: UInt64, resuming epoch: UInt64, behind: Behind, now: UInt64
   ) {
-    self.init(configuration, instance: instance, epoch: epoch, now: now)
-    role = .active
-    isResumed = true
-    self.behind = behind
+    let active = Active(phase: .waiting(Waiting(since: now)), claim: .resumed(behind))
+    self.init(configuration, instance: instance, epoch: epoch, now: now, state: .active(active))
   }
 
-  /// This host serves with nobody behind it, and has said so: nobody who went on in its place would use old ledgers.
+  /// This host serves with nobody behind it, and has said so: a host that went on in its place would use old ledgers.
   public var isAlone: Bool {
-    guard role == .active else { return false }
-    return isResumed ? behind == .nobody && replication == .waiting : replication == .exposed && opensAt == nil
+    guard let active else { return false }
+    switch (active.phase, active.claim) {
+    case (.waiting, .resumed(.nobody)): return true
+    case (_, .resumed): return false
+    case (.exposed(let exposed), _): return exposed.opensAt == nil
+    case (.waiting, _), (.syncing, _), (.synced, _): return false
+    }
   }
 
-  /// The other host may have gone on in this one's place, and may be dead by now.
-  var mayHaveSuccessor: Bool { isResumed && behind == .standby }
-
-  /// The other host is heard, and is not in a later epoch: it has not gone on.
-  mutating func noticePredecessorsStandby(_ heartbeat: Heartbeat) {
-    if mayHaveSuccessor, heartbeat.role != .active, heartbeat.epoch <= epoch { behind = .patientStandby }
+  /// The other host is heard, is not active, and is not in a later epoch. So it has not gone on.
+  mutating func noticePredecessorsStandby() {
+    if active?.mayHaveSuccessor == true { active?.claim = .resumed(.patientStandby) }
   }
 
-  /// Somebody may have gone on with the connections, and be dead: what is here is then of the past, and nobody is there to say so.
-  /// Without an arbiter, which would know, the connections end here, and the host begins with nothing.
-  mutating func giveUpIfDue() -> [Action] {
-    guard !isWary, configuration.mayExpose, now - waitingSince >= configuration.startHold else { return [] }
+  /// Ends the connections of a host whose standby may have gone on with them and is not heard.
+  ///
+  /// What is here may be of the past, and the standby may be dead and cannot say so. Without an arbiter, which would know, the
+  /// host gives up and begins with nothing.
+  mutating func giveUpIfDue(_ waiting: Waiting) -> [Action] {
+    guard !isWary, configuration.mayExpose, now - waiting.since >= configuration.startHold else { return [] }
     // As long as it may not act alone it can as well wait for the standby.
     if let actions = permission(for: .goAlone) { return actions }
     return fence("a standby may have gone on with the connections meanwhile, and is not heard")
   }
 
-  /// A host that moves its connections at this moment goes on with that instead.
-  mutating func restart() -> [Action] {
-    guard role == .active, !isHandingOver else { return [] }
-    isRestarting = true
+  /// The daemon is about to end. A host that hands over at this moment goes on with that instead.
+  mutating func restart(as active: Active) -> [Action] {
+    guard !active.isHandingOver else { return [] }
+    self.active?.isRestarting = true
     return [.sendHeartbeat]
   }
 }

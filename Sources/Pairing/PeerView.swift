@@ -22,7 +22,8 @@ struct PeerView {
     lastTick = now
   }
 
-  /// - Returns: whether it is newer than everything heard before, so that what it says counts.
+  /// Takes a heartbeat of the peer.
+  /// - Returns: Whether the heartbeat is newer than everything heard before, so that what it says counts.
   mutating func hear(_ heartbeat: Heartbeat, on path: Int, now: UInt64) -> Bool {
     guard lastHeard.indices.contains(path) else { return false }
     if let latest, latest.instance == heartbeat.instance, heartbeat.sequence <= latest.sequence {
@@ -43,7 +44,8 @@ struct PeerView {
     return max(deadAfter, UInt64(latest.patience) * 1_000_000_000)
   }
 
-  /// - Returns: the ns that this host has observed since the last tick.
+  /// Counts the silence since the last tick.
+  /// - Returns: The time that this host has observed since the last tick, ns.
   mutating func tick(now: UInt64) -> UInt64 {
     let observed = min(now > lastTick ? now - lastTick : 0, 2 * interval)
     lastTick = max(lastTick, now)
@@ -52,13 +54,14 @@ struct PeerView {
     return observed
   }
 
-  /// Until when it has certainly not taken this host for dead while it could have said so, ns; nil when it was never heard.
+  /// The time until which the peer's last heartbeat rules out that the peer took this host for dead, ns; nil when the peer was
+  /// never heard.
   var heardUntil: UInt64? { lastHeard.lazy.compactMap { $0 }.max().map { $0 + deadAfter } }
-  /// It was heard a moment ago.
+  /// The peer was heard a moment ago.
   var isHeard: Bool { latest != nil && silence < tolerance }
-  /// It has said last that clients cannot reach it at the service addresses.
+  /// The peer has said last that clients cannot reach it at the service addresses.
   var isUnreachable: Bool { latest?.isUnreachable == true }
-  /// It has said last that its packet table is not in force.
+  /// The peer has said last that its packet table is not in force.
   var isTableMissing: Bool { latest?.isTableMissing == true }
 
   func isAlive(path: Int, now: UInt64) -> Bool {

@@ -1,4 +1,4 @@
-/// What a host is for its pair.
+/// What a host is for its pair. The raw value is the byte in a heartbeat.
 public enum Role: UInt8, Sendable {
   /// Listens whether the peer is active before it claims anything.
   case starting = 0
@@ -6,18 +6,19 @@ public enum Role: UInt8, Sendable {
   case active = 1
   /// Follows the active host and is ready to go on in its place.
   case standby = 2
-  /// Was active and found that another host is, in a later epoch: it has let go of everything and will follow.
+  /// Was active and found that another host is, in a later epoch, or has handed over. It has let go of everything and will
+  /// follow.
   case fenced = 3
 }
 
-/// What the active host knows of its standby.
+/// What the active host knows of its standby. The raw value is the byte in a heartbeat.
 public enum ReplicationPhase: UInt8, Sendable {
-  /// The standby was lost; nothing leaves.
+  /// No standby follows, and nothing leaves.
   case waiting = 0
   /// A standby is being brought up to date.
   case syncing = 1
   /// The standby could continue every connection.
   case synced = 2
-  /// No standby follows and the host goes on without.
+  /// No standby follows, and the host goes on without one.
   case exposed = 3
 }
