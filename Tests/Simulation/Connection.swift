@@ -31,6 +31,8 @@ final class Connection {
   /// Who serves it, nil when it has been let go of, and who did before that one took over.
   var owner: Node?
   weak var former: Node?
+  /// That host has no socket for it yet, and no standby has been told.
+  var isRestoring = false
   /// The instance of the daemon that began its ledger anew after a crash; no standby of that one need know the connection. nil when
   /// a packet has left since that says more than the gap allows.
   var lacksSince: UInt64?

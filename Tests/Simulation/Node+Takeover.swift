@@ -12,6 +12,12 @@ extension Node {
     world.claim(self)
     world.check(takeover, by: self, plan.ledgers, wasComplete: wasComplete, former: former)
     if !takeover.areLedgersUsable { world.outlast(by: self) }
+    for ledger in plan.ledgers.all where takeover.areLedgersUsable && ledger.obstacle == nil {
+      guard let connection = world.connections[ledger.identity.id], !connection.isOver else { continue }
+      connection.former = connection.owner
+      connection.owner = self
+      connection.isRestoring = true
+    }
     restoration = plan
     carryOut(restoration?.begin(now: now) ?? [])
     endTakeoverIfDone()
@@ -80,8 +86,7 @@ extension Node {
   private func restore(_ connection: Connection, _ ledger: Ledger) {
     ledger.continueElsewhere()
     let state = ledger.state
-    connection.former = connection.owner
-    connection.owner = self
+    connection.isRestoring = false
     sockets[connection.number] = HostSocket(
       una: state.sndUna.distance(from: connection.hostOrigin), nxt: state.sndNxt.distance(from: connection.hostOrigin),
       rcvNxt: state.rcvNxt.distance(from: connection.clientOrigin),

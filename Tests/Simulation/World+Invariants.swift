@@ -59,7 +59,7 @@ extension World {
     }
     // Connections of a host that died without a standby belong to nobody any more.
     let source = node.replicaSource
-    for connection in living where source != nil && connection.owner === source {
+    for connection in living where source != nil && connection.owner === source && !connection.isRestoring {
       guard let ledger = ledgers[connection.number], takeover.areLedgersUsable else {
         let isInGap = connection.lacksSince.map { node.replicaInstance >= $0 } ?? false
         // What began on a host that spoke alone no standby was ever told of.
