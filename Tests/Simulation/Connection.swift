@@ -33,6 +33,8 @@ final class Connection {
   weak var former: Node?
   /// That host has no socket for it yet, and no standby has been told.
   var isRestoring = false
+  /// It has: the standby knows the connection when it has acknowledged the stream to here. Until then no host calls it protected.
+  var baselinePosition: UInt64?
   /// The instance of the daemon that began its ledger anew after a crash; no standby of that one need know the connection. nil when
   /// a packet has left since that says more than the gap allows.
   var lacksSince: UInt64?

@@ -27,6 +27,8 @@ extension Node {
   /// What a daemon has of itself is new.
   func beginAgain(instance: UInt64) {
     renew(instance)
+    // Its stream begins anew, with all of them.
+    for connection in world.living where connection.owner === self { connection.baselinePosition = nil }
     isMute = false
     held = []
     // Closed by the client while nobody ran.

@@ -98,7 +98,7 @@ extension Node {
         unit: .milliseconds))
     outlines[connection.number] = ledger.outline
     book.insert(ledger)
-    _ = source.register(ledger, now: now)
+    connection.baselinePosition = source.register(ledger, now: now)
   }
 }
 

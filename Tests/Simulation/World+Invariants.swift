@@ -63,7 +63,8 @@ extension World {
       guard let ledger = ledgers[connection.number], takeover.areLedgersUsable else {
         let isInGap = connection.lacksSince.map { node.replicaInstance >= $0 } ?? false
         // What began on a host that spoke alone no standby was ever told of.
-        let wasTold = source?.hasGoneAlone == false
+        let isConfirmed = connection.baselinePosition.map { source?.source.acknowledged ?? 0 >= $0 } ?? true
+        let wasTold = source?.hasGoneAlone == false && isConfirmed
         if takeover.areLedgersUsable, !isInGap, wasTold, connection.sentEnd > 0 || connection.toldEnd > 0 {
           violate("\(node.name) takes over and does not know connection \(connection.number)")
         }
