@@ -29,11 +29,11 @@ extension Host {
     if frame.type == FrameType.goodbye.rawValue {
       return report([.react(.standbyLeft), .endStandby("the standby said goodbye")])
     }
-    let isSynced = try source.receive(frame)
+    // The machine knows that the standby is synced before anything leaves because of it.
+    if try source.receive(frame) { report(.react(.standbySynced)) }
     if restart != nil { report(.checkRestart) }
     if move != nil { report(.checkMove) }
     report(.effect(.packetsMayGo))
-    if isSynced { report(.react(.standbySynced)) }
   }
 
   /// Goes on with the sync of the standby, as far as the transport keeps up.

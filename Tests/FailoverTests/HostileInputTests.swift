@@ -80,8 +80,11 @@ struct HostileInputTests {
 
     try bench.topology.crash(.alpha)
     let expected = [other.id: (other, 13_000 as UInt64, 15_000 as UInt64), hostile.id: (hostile, 15_000, 20_000)]
+    let adopter = try bench.beta.control()
+    try adopter.send("Adopt", AdoptParameters(service: "contract"), more: true)
     for _ in expected {
-      let (adopted, server) = try bench.adopt(on: bench.beta)
+      let adopted: AdoptResult = try adopter.receive()
+      let server = Stream(TCPSocket(owning: try adopter.takeDescriptor(adopted.fd)))
       let (ends, consumed, received) = try #require(expected[adopted.connection.id])
       #expect(try server.receive(Int(received - consumed)) == pattern.bytes(consumed..<received))
       try ends.peer.send(pattern.bytes(received..<received + 50_000))
