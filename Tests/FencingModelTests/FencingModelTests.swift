@@ -33,7 +33,7 @@ struct FencingModelTests {
       gcc -O2 -w -DSAFETY -DCOLLAPSE -DMEMLIM=2000 -o pan pan.c && exec ./pan -m600000
       """
     let process = try LabProcess.start("sh", ["-c", script], name: "model")
-    let status = try process.wait(until: .seconds(1200))
+    let status = try process.wait(until: .seconds(2400))
     let search = Search(text: process.standardOutput + process.standardError)
     guard status == 0 else { throw LabError("the search ended with status \(status): \(search.text)") }
     Files.remove(folder)

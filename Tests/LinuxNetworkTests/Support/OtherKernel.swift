@@ -33,10 +33,10 @@ enum OtherKernel {
     let process = try LabProcess.start(
       "env",
       [
-        "\(variable)=1", "HOLDFAST_KERNEL_SECONDS=900", "\(tests)/Kernel/run", "sh", "-c",
+        "\(variable)=1", "HOLDFAST_KERNEL_SECONDS=2400", "\(tests)/Kernel/run", "sh", "-c",
         load + "for run; do \"$0\" --testing-library swift-testing --filter \"$run\" || exit; done", bundle,
       ] + runs, quiet: true)
-    let status = try process.wait(until: .seconds(960))
+    let status = try process.wait(until: .seconds(2460))
     let output = process.standardOutput + process.standardError
     guard status == 0 else { throw LabError("under another kernel: exit status \(status): \(output)") }
     return output
