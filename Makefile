@@ -4,7 +4,6 @@ CONFIGURATION ?= release
 SWIFT ?= swift
 BUILD = $(SWIFT) build -c $(CONFIGURATION)
 PROGRAMS = holdfastd holdfastctl holdfast-proxy holdfast-file-server
-LAB = pattern-server reference-gate holdfast-lab
 BIN = .build/$(CONFIGURATION)
 
 PREFIX ?= /usr
@@ -18,7 +17,7 @@ DESTDIR ?=
 build: install-deps
 	@for name in $(PROGRAMS); do $(BUILD) --product $$name || exit 1; done
 
-# All programs at once: it takes less time than one by one.
+# All programs, those of the laboratory too.
 lab: install-deps
 	$(BUILD)
 

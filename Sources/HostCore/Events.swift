@@ -27,7 +27,7 @@ extension Host {
     case stoodStill
     /// The connections cannot move now; they go on here.
     case cannotMove
-    /// The daemon is to end and to start again. Only for an active host that does not move or take over; `Effect.mute` follows.
+    /// The daemon is to end and to start again, and this host is steady (`Host.isSteady`); `muted` is to follow.
     case restart
     /// No packet passes any more, and what had come is recorded: `Effect.restartReady` follows.
     case muted

@@ -5,15 +5,12 @@ public import TCPModel
 /// The standby, as the active host sees it.
 struct Follower {
   var isAttached = false
-  /// For how long nothing was acknowledged although something should have been, in observed ns.
+  /// For how long nothing was acknowledged although something should have been, in ns in which it could have been heard.
   var stalled: UInt64 = 0
   var lastAcknowledged: UInt64 = 0
 }
 
 extension Host {
-  /// For how long the standby has acknowledged nothing although something should have been, in ns in which it could have been heard.
-  public var stalled: UInt64 { follower.stalled }
-
   /// A standby has connected that may follow this host. A session that it had before ends by `Event.standbyEnded` first.
   /// - Parameters:
   ///   - hello: this host's own.

@@ -3,9 +3,10 @@ public import Replication
 
 /// One host of one pair: what it is for the pair, what it records, what it holds of the other host, and what is to be done.
 ///
-/// It has no IO and no clock. What happens goes in with the time. What is to be done comes out of `next`, one effect at a time, in the order
-/// in which it must be carried out; whoever carries an effect out may report what came of it before it asks for the next one. The daemon
-/// and the simulation run the same core: neither decides anything.
+/// It has no IO and no clock. What happens goes in with the time. What is to be done comes out of `next`, one effect at a
+/// time, in the order in which it must be carried out. Whoever carries an effect out may report what came of it, and have
+/// what follows from that done, before it asks for the next one. The daemon and the simulation run the same core: neither
+/// decides anything.
 public struct Host: ~Copyable {
   public internal(set) var machine: PairMachine
   /// What this host has recorded as the active one, and what waits for it to be acknowledged.
@@ -19,12 +20,12 @@ public struct Host: ~Copyable {
   var restart: Restart?
   /// How the standby keeps up.
   var follower = Follower()
-  /// Until when packets may leave, CLOCK_MONOTONIC, ns. A host that stood still looks around before it speaks, even if it was stopped in
-  /// the middle of a batch; one that does not hear the standby does not go by its acknowledgements.
+  /// Until when packets may leave, CLOCK_MONOTONIC, ns. A host that stood still looks around before it speaks, even if it was
+  /// stopped in the middle of a batch; one that does not hear the standby does not go by its acknowledgements.
   var speaksUntil: UInt64 = 0
   /// A packet stayed because it was later than that.
   var isHeldBack = false
-  /// Connections of the other host are being restored.
+  /// Connections of the other host are being restored, or this host's own are built anew.
   public internal(set) var isTakingOver = false
 
   /// How often the machine was asked what to do: what it says of the pair may have changed since an earlier number.
@@ -69,14 +70,16 @@ public struct Host: ~Copyable {
   // MARK: What is to be done
 
   /// The next effect; nil when there is none any more, until something happens.
-  /// - Parameter now: CLOCK_MONOTONIC, ns; never earlier than before.
-  public mutating func next(now: UInt64) -> Effect? {
+  /// - Parameters:
+  ///   - now: CLOCK_MONOTONIC, ns; never earlier than before.
+  ///   - floor: what `depth` was before something was reported, for who wants what follows from it and no more.
+  public mutating func next(now: UInt64, above floor: Int = 0) -> Effect? {
     while true {
       if !reported.isEmpty {
         steps.append(contentsOf: reported.reversed())
         reported.removeAll(keepingCapacity: true)
       }
-      guard let step = steps.popLast() else { return nil }
+      guard steps.count > floor, let step = steps.popLast() else { return nil }
       switch step {
       case .effect(let effect): return effect
       case .react(let event): react(to: event, now: now)
@@ -103,6 +106,9 @@ public struct Host: ~Copyable {
     }
   }
 
+  /// How much was to be done before what was reported last.
+  public var depth: Int { steps.count }
+
   /// Whether `next` has something to do.
   public var hasNext: Bool { !steps.isEmpty || !reported.isEmpty }
 
@@ -124,8 +130,8 @@ public struct Host: ~Copyable {
     if machine.epoch != epoch { push(.effect(.keepEpoch(machine.epoch))) }
   }
 
-  /// What the machine has decided, as steps in the order that the network demands: first nothing leaves, then nothing comes, then the
-  /// sockets end.
+  /// What the machine has decided, as steps in the order that the network demands: first nothing leaves, then nothing comes,
+  /// then the sockets end.
   private mutating func expansion(of action: PairMachine.Action) -> [Step] {
     switch action {
     case .becomeActive(let epoch, let reason):
@@ -186,7 +192,7 @@ public struct Host: ~Copyable {
     var steps: [Step] = []
     switch machine.role {
     // Nothing that a standby holds is current from here on.
-    case .active: steps = [.goodbye(.leaving), .effect(.unprotectConnections)]
+    case .active: steps = [.goodbye(.leaving), .openGate, .effect(.unprotectConnections)]
     case .standby: steps = [.effect(.sayGoodbyeToSource)]
     case .starting, .fenced: break
     }

@@ -6,7 +6,7 @@ public import TCPModel
 public struct Leader {
   public private(set) var replica = Replica()
   /// Flows of ledgers that a sync replaces. They are known until it has ended.
-  public private(set) var formerFlows: Set<Flow> = []
+  private var formerFlows: Set<Flow> = []
   /// What it has said of itself; nil while no session has begun.
   public private(set) var hello: Hello?
   /// The position of the stream up to which everything is folded and acknowledged.

@@ -10,8 +10,9 @@ struct Move {
   /// When it is looked at again, ns.
   var nextLook: UInt64 = 0
 
-  /// How long the standby may acknowledge nothing before it has acknowledged the last record, ns. As long as it goes on, so does the move,
-  /// however much there is to carry: calls on the sockets fail meanwhile, so going back would cost the applications their connections.
+  /// How long the standby may acknowledge nothing before it has acknowledged the last record, ns. As long as it goes on, so
+  /// does the move, however much there is to carry: calls on the sockets fail meanwhile, so going back would cost the
+  /// applications their connections.
   static let patience: UInt64 = 2_000_000_000
 }
 
@@ -26,8 +27,12 @@ struct Restart {
 }
 
 extension Host {
-  /// Whether what applications do here counts. While the connections move they are about to be the other host's, and it does not.
+  /// Whether what applications do here counts. While the connections move they are about to be the other host's, and it does
+  /// not.
   public var ownsConnections: Bool { machine.role == .active && !machine.isHandingOver }
+
+  /// This host owns its connections, and all of them stand: none is being restored or built anew.
+  public var isSteady: Bool { ownsConnections && !isTakingOver }
 
   mutating func stoodStill(now: UInt64) {
     guard move != nil else { return }

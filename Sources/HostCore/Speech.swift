@@ -24,7 +24,8 @@ extension Host {
     return source.gate.isOpen ? .alone : .committed
   }
 
-  /// Whether packets are to be taken out of the kernel's queues. They stay there, too, while the standby is slower than the traffic.
+  /// Whether packets are to be taken out of the kernel's queues. They stay there, too, while the standby is slower than the
+  /// traffic.
   public var takesPackets: Bool { passage != .standingStill && !source.isCongested }
 
   /// The last of the packets that may leave now; nil when none may.

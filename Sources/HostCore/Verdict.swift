@@ -12,18 +12,16 @@ public enum Verdict: Hashable, Sendable {
   case hold
 }
 
-/// Verdicts on packets that have come. The kernel is told in batches where it can be, and each packet gets exactly one verdict.
+/// Verdicts on packets that have come. The kernel is told in batches where it can be, and each packet gets exactly one.
 ///
-/// A batch verdict concerns every packet that still waits, up to a number. So while packets are held the others are told one by one.
+/// A batch verdict concerns every packet that still waits, up to a number. So while packets are held the others are told one
+/// by one.
 public struct InboundVerdicts: Sendable {
   /// The last packet that may go on and of which the kernel has not been told.
   private var accepted: UInt32?
   private var held: Set<UInt32> = []
 
   public init() {}
-
-  /// How many packets are held.
-  public var heldCount: Int { held.count }
 
   /// A packet may go on.
   /// - Returns: whether the kernel is to be told of this packet alone, now; otherwise `flush` covers it.

@@ -46,9 +46,9 @@ struct HostileInputTests {
     }
   }
 
-  /// The hosts keep count of so many holes and drop what would make another: it costs neither them nor other connections anything, and
-  /// a standby that comes later is brought up to date. The client's own kernel then sends what its raw socket has left out, and what
-  /// was dropped; nobody could tell that from a lossy network.
+  /// The hosts keep count of so many holes and drop what would make another: it costs neither them nor other connections
+  /// anything, and a standby that comes later is brought up to date. The client's own kernel then sends what its raw socket
+  /// has left out, and what was dropped; nobody could tell that from a lossy network.
   @Test func holesWithoutEndKeepNoStandbyAway() throws {
     let bench = try ContractBench()
     let other = try bench.protected()

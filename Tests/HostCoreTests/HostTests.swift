@@ -19,7 +19,7 @@ private struct Rig: ~Copyable {
           exposeAfter: 500_000_000, mayExpose: mayExpose), instance: 1, now: now))
   }
 
-  private static func name(_ effect: Host.Effect) -> String { "\(effect)".prefix { $0 != "(" }.description }
+  static func name(_ effect: Host.Effect) -> String { "\(effect)".prefix { $0 != "(" }.description }
 
   mutating func perform(_ react: (inout Host, Host.Effect, UInt64) -> Void = { _, _, _ in }) {
     while let effect = host.next(now: now) {
@@ -207,6 +207,30 @@ private struct Rig: ~Copyable {
     #expect(effects.count { $0 == "closeStandby" } == 1)
     let rest = effects.drop { $0 != "unprotectConnections" }
     #expect(Array(rest) == ["unprotectConnections", "stopFollowing"])
+  }
+
+  /// Whoever is told that a move has failed may have the host fenced. When that returns nothing leaves any more, though more
+  /// was to be done before.
+  @Test func whatFollowsFromAReportIsDoneBeforeTheRest() throws {
+    var rig = Rig()
+    try rig.sync()
+    var inner: [String] = []
+    _ = rig.handle(.switchover) { host, effect, now in
+      guard case .standStill = effect else { return }
+      host.source.outgoing.append(.release, connection: 7)
+      host.handle(.stoodStill, now: now)
+    }
+    rig.host.source.hold(41)
+    let effects = rig.handle(.standbyEnded(reason: "gone")) { host, effect, now in
+      guard case .switchoverEnded = effect else { return }
+      let floor = host.depth
+      host.handle(.demoted, now: now)
+      while let effect = host.next(now: now, above: floor) { inner.append(Rig.name(effect)) }
+      let (passage, waiting) = (host.passage, host.source.gate.waitingCount)
+      #expect(passage == .barred && waiting == 0)
+    }
+    #expect(inner == ["fence", "dropAddresses", "abandonConnections", "drop", "sendHeartbeat"])
+    #expect(effects == ["closeStandby", "goOn", "switchoverEnded", "replicationChanged"])
   }
 
   /// A daemon that is to start again waits for the standby to hold everything, and not for ever.

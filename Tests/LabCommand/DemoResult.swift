@@ -57,7 +57,7 @@ struct DemoResult {
       row("  restored", "+ \(milliseconds(takeover.restored)): the socket lives on beta")
       row("  released", "+ \(milliseconds(takeover.released)): packets flow")
     }
-    if let firstAfter { row("  first byte after", "\(milliseconds(Double(firstAfter) / 1e6)) after alpha was cut off") }
+    if let firstAfter { row("  first byte", "\(milliseconds(Double(firstAfter) / 1e6)) after alpha was cut off") }
     if failedAsExpected { return }
     row("longest stall", "\(milliseconds(Double(stall) / 1e6)), as the client sees it")
     row("SHA-256 served", checksum)

@@ -3,8 +3,8 @@ import Replication
 import TCPModel
 import Testing
 
-/// A number from the other host may be any number. One that cannot be counted on with is refused, and none traps, neither when it is
-/// read nor when what came of it is looked at and goes on.
+/// A number from the other host may be any number. One that cannot be counted on with is refused, and none traps, neither
+/// when it is read nor when what came of it is looked at and goes on.
 @Suite struct ExtremeNumberTests {
   static let extremes: [UInt64] = [
     0, 1, 1 << 31, (1 << 32) - 1, 1 << 62, (1 << 62) + 1, 1 << 63, .max,

@@ -90,7 +90,7 @@ extension Node {
   /// As `holdfastctl demote` does: a synced standby gets everything first.
   func demote() {
     isPromoted = false
-    guard machine.role == .active, machine.replication == .synced, !machine.isHandingOver else {
+    guard machine.replication == .synced, core.isSteady else {
       return obey()
     }
     handle(.switchover)

@@ -10,13 +10,11 @@ extension Node {
     perform()
   }
 
-  /// Carries out what is to be done. What is reported meanwhile is carried out here, too, right after what it was reported from.
+  /// As the daemon does.
   func perform() {
-    guard !isPerforming else { return }
-    isPerforming = true
-    wasComplete = replica.isComplete
-    while let effect = core.next(now: now) { perform(effect) }
-    isPerforming = false
+    let floor = core.depth
+    if floor == 0 { wasComplete = replica.isComplete }
+    while let effect = core.next(now: now, above: floor) { perform(effect) }
     settleTenure()
     // A host that stops being active has to be promoted again.
     if wasActive, machine.role != .active { isPromoted = false }
@@ -54,8 +52,6 @@ extension Node {
         world.reclaim(by: self)
       }
       letGo()
-    // They go on with nobody behind them.
-    case .unprotectConnections: hasGoneAlone = true
     case .drop: held = []
     case .flush: flush()
     case .closeStandby(let reason):
@@ -83,7 +79,7 @@ extension Node {
     case .restartReady(let isKept): leave(isKept: isKept)
     case .note(.movesToReachable): world.outcome.moved += 1
     // The kernel's addresses, and what others are told of.
-    case .takeBack, .dropAddresses, .endLeftovers, .flowsChanged, .following, .sourceLost,
+    case .takeBack, .dropAddresses, .endLeftovers, .unprotectConnections, .flowsChanged, .following, .sourceLost,
       .moving, .note:
       break
     }
@@ -143,9 +139,7 @@ extension Node {
     guard !isEnding, !isMute else { return }
     isEnding = true
     // What lacks something cannot move.
-    let moves =
-      machine.role == .active && machine.replication == .synced && machine.mayHandOver && settling.isEmpty
-      && !core.isTakingOver
+    let moves = core.isSteady && machine.replication == .synced && machine.mayHandOver && settling.isEmpty
     if moves { handle(.switchover) } else { endIfStopping() }
   }
 

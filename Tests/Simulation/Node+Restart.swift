@@ -8,7 +8,7 @@ import Replication
 extension Node {
   /// No packet passes any more. What the standby lacks goes to it, and the daemon ends.
   func prepareRestart() {
-    guard core.ownsConnections, !core.isTakingOver, !isMute, !isEnding else { return }
+    guard core.isSteady, !isMute, !isEnding else { return }
     world.note(self, "is to start again")
     handle(.restart)
     isMute = true

@@ -23,10 +23,7 @@ extension Node {
     endTakeoverIfDone()
   }
 
-  private func carryOut(_ orders: [Restoration.Order]) {
-    // The ledgers are in no order; a seed is a run.
-    for order in orders.sorted(by: { $0.number < $1.number }) { carryOut(order) }
-  }
+  private func carryOut(_ orders: [Restoration.Order]) { for order in orders { carryOut(order) } }
 
   private func carryOut(_ order: Restoration.Order) {
     guard let connection = world.connections[order.number], !connection.isOver else {

@@ -52,7 +52,6 @@ final class Node {
   var wasActive = false
   /// Its replica was complete when the effects at hand began.
   var wasComplete = false
-  var isPerforming = false
 
   /// When its daemon ended.
   private var wasAlone = false

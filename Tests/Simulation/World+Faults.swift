@@ -34,7 +34,7 @@ extension World {
         return
       }
       // What lacks something cannot move.
-      guard node.settling.isEmpty, !node.core.isTakingOver else { return }
+      guard node.settling.isEmpty, node.core.isSteady else { return }
       note(node, "is asked to hand over")
       node.handle(.switchover)
     case 88..<93:

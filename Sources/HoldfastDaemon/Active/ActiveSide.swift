@@ -195,8 +195,6 @@ final class ActiveSide {
 
   /// Lets every connection go on without protection: the daemon ends and nobody follows.
   func unprotectAll() {
-    feed.source.gate.open()
-    standbyMoved()
     for connection in table.all { release(connection, how: .keep) }
   }
 

@@ -7,8 +7,8 @@ internal import TCPModel
 
 /// The way of a packet through the daemon: out of the kernel's queue, into the ledger and the replication stream, and back.
 ///
-/// Ingress is accepted as soon as it is recorded; egress waits at the gate until the standby holds its record. `judge` decides, `issue` tells
-/// the kernel, and each packet passes through both once.
+/// Ingress is accepted as soon as it is recorded; egress waits at the gate until the standby holds its record. `ingress` and
+/// `egress` judge, `issue` tells the kernel, and each packet passes through one of the former and the latter once.
 final class PacketPath {
   /// Judges every ingress packet while a takeover runs. What it holds it owes `accept` or, at the latest, `dropHeld`.
   typealias Interceptor = (_ packet: QueuedPacket, _ segment: Segment, _ flow: Flow) -> Verdict
@@ -88,8 +88,9 @@ final class PacketPath {
     let now = MonotonicClock.now
     hasRecordedEgress = false
     let count = try queue.receive { packet in
-      guard let segment = parse(packet) else { return issue(.drop, on: packet) }
-      issue(packet.queue == ingressQueue ? ingress(packet, segment) : egress(packet, segment, now: now), on: packet)
+      guard let segment = parse(packet) else { return drop(packet) }
+      let isIngress = packet.queue == ingressQueue
+      issue(isIngress ? ingress(packet, segment) : egress(packet, segment, now: now), on: packet, segment)
     }
     if let last = inbound.flush() { try queue.acceptAll(upTo: last, in: ingressQueue) }
     if hasRecordedEgress { feed.flush() } else { feed.flushSoon() }
@@ -109,7 +110,7 @@ final class PacketPath {
 
   private func surrenderBatch() throws(SystemCallError) -> Int {
     try queue.receive { packet in
-      defer { issue(.drop, on: packet) }
+      defer { drop(packet) }
       guard packet.queue == ingressQueue, let segment = parse(packet) else { return }
       let flow = Flow(local: segment.destination, peer: segment.source)
       // The stream's last word has to fit behind it, at once.
@@ -138,7 +139,7 @@ final class PacketPath {
 
   /// The one place where the kernel is told what becomes of a packet that was just read.
   @inline(__always)
-  private func issue(_ verdict: Verdict, on packet: QueuedPacket) {
+  private func issue(_ verdict: Verdict, on packet: QueuedPacket, _ segment: Segment) {
     switch (verdict, packet.queue == ingressQueue) {
     case (.accept, true):
       if inbound.accept(packet.id) {
@@ -149,18 +150,15 @@ final class PacketPath {
     case (.hold, false):
       feed.source.hold(packet.id)
       hasRecordedEgress = true
-    case (.drop, _): tell { queue throws(SystemCallError) in try queue.drop(packet.id, in: packet.queue) }
-    case (.replace(let acknowledgement), _): replace(packet, acknowledging: acknowledgement)
+    case (.drop, _): drop(packet)
+    case (.replace(let acknowledgement), _):
+      let copy = segment.copy(of: packet.bytes, acknowledging: acknowledgement)
+      tell { queue throws(SystemCallError) in try queue.accept(packet.id, in: packet.queue, as: copy) }
     }
   }
 
-  @inline(never)
-  private func replace(_ packet: QueuedPacket, acknowledging acknowledgement: SequenceNumber) {
-    let copy = (try? Segment.parse(packet.bytes))?.copy(of: packet.bytes, acknowledging: acknowledgement)
-    tell { queue throws(SystemCallError) in
-      guard let copy else { return try queue.drop(packet.id, in: packet.queue) }
-      try queue.accept(packet.id, in: packet.queue, as: copy)
-    }
+  private func drop(_ packet: QueuedPacket) {
+    tell { queue throws(SystemCallError) in try queue.drop(packet.id, in: packet.queue) }
   }
 
   /// Gives an ingress packet that an interceptor held to its socket.

@@ -12,7 +12,7 @@ extension Pair {
   /// Nobody holds these any more. While connections move, or others are still being restored, nothing is done about it: those that
   /// stay are found gone again.
   func applicationsGone(_ gone: [LiveConnection], policies: Configuration) {
-    guard ownsItsConnections, takeover == nil else { return }
+    guard feed.host.isSteady else { return }
     var held: [LiveConnection] = []
     var returned: [LiveConnection] = []
     var moves = false

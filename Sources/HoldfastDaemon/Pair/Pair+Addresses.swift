@@ -1,5 +1,6 @@
 internal import ControlAPI
 internal import HostConfiguration
+internal import HostCore
 internal import Logging
 internal import Pairing
 internal import SystemCalls
@@ -13,8 +14,7 @@ extension Pair {
   /// manager decides, they stay.
   func cannotHold(_ reason: String) {
     let now = MonotonicClock.now
-    guard machine.role == .active, machine.replication == .synced, takeover == nil, !machine.isHandingOver,
-      !(arbiter is ExternalArbiter), now >= nextMove
+    guard machine.replication == .synced, feed.host.isSteady, !(arbiter is ExternalArbiter), now >= nextMove
     else { return }
     nextMove = now + Self.betweenMoves
     logger.event(

@@ -15,12 +15,11 @@ extension Pair {
     perform()
   }
 
-  /// Carries out what is to be done. What is reported meanwhile is carried out here, too, right after what it was reported from.
+  /// Carries out what follows from what was reported. Where that was reported by an effect that is being carried out, the rest of
+  /// what is to be done comes later.
   func perform() {
-    guard !isPerforming else { return }
-    isPerforming = true
-    while let effect = feed.host.next(now: MonotonicClock.now) { perform(effect) }
-    isPerforming = false
+    let floor = feed.host.depth
+    while let effect = feed.host.next(now: MonotonicClock.now, above: floor) { perform(effect) }
     packets?.setEnabled(feed.host.takesPackets)
     guard feed.host.reactions != settledReactions else { return }
     settledReactions = feed.host.reactions

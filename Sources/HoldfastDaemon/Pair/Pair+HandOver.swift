@@ -22,7 +22,9 @@ extension Pair {
   /// - Parameter patience: until when connections in doubt are waited for, CLOCK_MONOTONIC, ns; nil: as long as they are, from now.
   private func switchover(until patience: UInt64?, completion: @escaping (Result<Void, ControlError>) -> Void) {
     guard machine.role == .active else { return completion(.failure(.notActive(pair: name))) }
-    guard machine.replication == .synced, takeover == nil else { return completion(.failure(.notSynced(pair: name))) }
+    guard machine.replication == .synced, !feed.host.isTakingOver else {
+      return completion(.failure(.notSynced(pair: name)))
+    }
     if let unfitness { return completion(.failure(unfitness)) }
     // A connection in doubt could not be continued there.
     guard !hasDoubts || MonotonicClock.now >= patience ?? .max else {

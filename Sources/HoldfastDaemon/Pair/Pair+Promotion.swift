@@ -31,7 +31,7 @@ extension Pair {
     logger.event(.demoted, "demoted by the cluster manager")
     failPromotions("the cluster manager has demoted this host")
     guard machine.role == .active else { return completion(.success(())) }
-    guard machine.replication == .synced, takeover == nil, !machine.isHandingOver else {
+    guard machine.replication == .synced, feed.host.isSteady else {
       handle(.demoted)
       return completion(.success(()))
     }

@@ -18,7 +18,7 @@ extension Pair {
   /// - Parameter completion: called once: whether this host has connections to leave to the next daemon. If not, the pair has ended
   ///   as for a stop.
   func prepareRestart(completion: @escaping (Bool) -> Void) {
-    guard machine.role == .active, !machine.isHandingOver, takeover == nil else {
+    guard feed.host.isSteady else {
       return stop { completion(false) }
     }
     handle(.restart)

@@ -23,7 +23,6 @@ final class Pair {
 
   var epochs: EpochFile
   let feed: ReplicationFeed
-  var isPerforming = false
   var settledReactions: UInt64 = 0
   let table = ConnectionTable()
   let sampler: Sampler

@@ -41,7 +41,7 @@ extension Pair {
     case .active:
       switch feed.source.phase {
       // What is still being restored the standby has yet to get.
-      case .synced: takeover == nil ? .synced : .syncing
+      case .synced: !feed.host.isTakingOver ? .synced : .syncing
       case .syncing: .syncing
       case .detached: feed.source.gate.isOpen ? .exposed : .waiting
       }

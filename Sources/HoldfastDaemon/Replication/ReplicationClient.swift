@@ -103,11 +103,12 @@ final class ReplicationClient {
   }
 
   private func failed(_ reason: String) {
+    guard isFollowing else { return }
     if reason != lastFailure {
       lastFailure = reason
       logger.info("cannot follow the peer yet", metadata: ["peer": "\(peer)", "reason": "\(reason)"])
     }
-    if isFollowing { retry?.set(at: MonotonicClock.now + Self.retryInterval) }
+    retry?.set(at: MonotonicClock.now + Self.retryInterval)
   }
 
   private func connected() {

@@ -2,7 +2,8 @@ internal import HostCore
 internal import Replication
 internal import SystemCalls
 
-/// The host of the pair, with the stream that everything on the active host writes its records to, and the way to get it moving.
+/// The pair's host core, with the stream that everything on the active host writes its records to, and the way to get it
+/// moving.
 final class ReplicationFeed {
   var host: Host
   /// Sends what is due; set by the channel while a standby is attached.

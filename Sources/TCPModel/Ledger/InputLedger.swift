@@ -6,9 +6,9 @@
 /// Candidates are bytes that reached the host; only an acknowledgement that the host's own kernel sent proves that it took
 /// them, and turns them into input. The first good copy of a byte wins.
 ///
-/// Memory is bounded by what the host itself has offered: no byte at or beyond the offered window's end is kept, so an island adds
-/// nothing to what the window allows, and one byte at the window's end makes the queue as long as the window and no longer. Where
-/// the application has input retained, `Ledger.retentionLimit` bounds how far the window's end gets.
+/// Memory is bounded by what the host itself has offered: no byte at or beyond the offered window's end is kept, so an island
+/// adds nothing to what the window allows, and one byte at the window's end makes the queue as long as the window and no
+/// longer. Where the application has input retained, `Ledger.retentionLimit` bounds how far the window's end gets.
 public struct InputLedger: ~Copyable {
   /// The first byte that the application has not consumed: position 0 of `queue`.
   public private(set) var copiedSeq: SequenceNumber
@@ -69,8 +69,8 @@ public struct InputLedger: ~Copyable {
   /// The sequence number up to which input is held without a hole, proven or not.
   public var contiguousSeq: SequenceNumber { copiedSeq + contiguousEnd }
 
-  /// Takes a segment's bytes as candidates. One that would be an island too many changes nothing: it counts as lost on the wire, as
-  /// it is on a host that asks `hasNoIsland` first.
+  /// Takes a segment's bytes as candidates. One that would be an island too many changes nothing: it counts as lost on the
+  /// wire, as it is on a host that asks `hasNoIsland` first.
   /// - Parameter limit: bytes at or above it are not kept: the peer was never allowed to send them, and memory is bounded.
   public mutating func take(
     _ payload: UnsafeRawBufferPointer, at sequence: SequenceNumber, fin: Bool, limit: SequenceNumber

@@ -1,10 +1,11 @@
 /// Input behind a hole: filled positions of a ledger's queue, as sorted ranges that neither overlap nor touch.
 ///
-/// There are at most `limit`, so a peer decides neither how long a search takes nor how long a baseline gets. The bytes themselves
-/// need no limit of their own: they lie in the ledger's queue, which ends at the offered window (`InputLedger.take`).
+/// There are at most `limit`, so a peer decides neither how long a search takes nor how long a baseline gets. The bytes
+/// themselves need no limit of their own: they lie in the ledger's queue, which ends at the offered window
+/// (`InputLedger.take`).
 package struct Islands {
-  /// Most islands of one connection. To need more, a peer must lose 257 packets of one window, each apart from the others: every
-  /// eleventh packet of a window of 4 MiB.
+  /// Most islands of one connection. To need more, a peer must lose 257 packets of one window, each apart from the others:
+  /// every eleventh packet of a window of 4 MiB.
   package static let limit = 256
 
   private var ranges: [Range<Int>] = []
@@ -18,7 +19,8 @@ package struct Islands {
   package var all: [Range<Int>] { ranges }
   package subscript(index: Int) -> Range<Int> { ranges[index] }
 
-  /// The islands that overlap `range` or touch it, as indices. Where there is none, an island of that range belongs at its bound.
+  /// The islands that overlap `range` or touch it, as indices. Where there is none, an island of that range belongs at its
+  /// bound.
   package func touched(by range: Range<Int>) -> Range<Int> {
     let first = ranges.partitioningIndex { $0.upperBound >= range.lowerBound }
     let end = ranges[first...].partitioningIndex { $0.lowerBound > range.upperBound }
@@ -46,8 +48,8 @@ package struct Islands {
 }
 
 extension RandomAccessCollection {
-  /// The first index whose element meets `condition`, which all elements behind the first do that does; `endIndex` if none does. Asks
-  /// of as many elements as the count has binary digits.
+  /// The first index whose element meets `condition`, which all elements behind the first do that does; `endIndex` if none
+  /// does. Asks of as many elements as the count has binary digits.
   package func partitioningIndex(where condition: (Element) -> Bool) -> Index {
     var start = startIndex
     var length = count

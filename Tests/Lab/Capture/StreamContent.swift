@@ -2,8 +2,8 @@ internal import Glibc
 
 /// One direction of a connection as the wire carried it: each byte once, and a count of those that came again differently.
 struct StreamContent {
-  /// The bytes, by the page that they lie in: a stream of gigabytes of which a capture has the beginning of each packet costs what the
-  /// capture has. Those that no packet has brought yet are zero.
+  /// The bytes, by the page that they lie in: a stream of gigabytes of which a capture has the beginning of each packet costs
+  /// what the capture has. Those that no packet has brought yet are zero.
   private var pages: [Int: [UInt8]] = [:]
   /// What of them a whole packet has brought: not all that the capture has seen, which may have shortened others.
   private var coverage = Coverage()
